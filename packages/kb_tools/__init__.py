@@ -1,0 +1,54 @@
+"""Knowledge bases on Chroma: documents, tables and pictures that find the right thing, with no key and no server.
+
+    from kb_tools import Catalog, Passage
+
+    with Catalog("my-knowledge") as catalog:
+        handbook = catalog.create("handbook", description="The staff handbook of our company.")
+        handbook.add([Passage(id="leave", title="Leave", text="Everybody has 30 days of leave a year.")])
+        print(handbook.search("How many days off do I get?", k=1)[0].text)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kb_tools.catalog import Catalog
+    from kb_tools.documents import Document, Image, Passage, Table
+    from kb_tools.errors import KBError
+    from kb_tools.hits import Hit
+    from kb_tools.knowledge_base import AddReport, Description, KnowledgeBase
+
+_HOME = {
+    "AddReport": "kb_tools.knowledge_base",
+    "Catalog": "kb_tools.catalog",
+    "Description": "kb_tools.knowledge_base",
+    "Document": "kb_tools.documents",
+    "Hit": "kb_tools.hits",
+    "Image": "kb_tools.documents",
+    "KBError": "kb_tools.errors",
+    "KnowledgeBase": "kb_tools.knowledge_base",
+    "Passage": "kb_tools.documents",
+    "Table": "kb_tools.documents",
+}
+
+__all__ = [
+    "AddReport",
+    "Catalog",
+    "Description",
+    "Document",
+    "Hit",
+    "Image",
+    "KBError",
+    "KnowledgeBase",
+    "Passage",
+    "Table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use, so that importing the package stays cheap.
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'kb_tools' has no attribute {name!r}")

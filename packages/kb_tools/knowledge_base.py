@@ -1,0 +1,420 @@
+"""A named collection of documents that can be searched by words, by meaning, and for images by pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from kb_tools import searcher
+from kb_tools.documents import MODALITY_OF, Document, Image, Modality, Table
+from kb_tools.errors import KBInputError
+from kb_tools.hits import Hit, Mode, Source
+from kb_tools.search.fusion import DEPTH
+from kb_tools.space import Space
+from kb_tools.units import DIGEST, NUMBER, UNITS, document_from, metadata_of, units_of
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.tools import BaseTool
+    from langchain_core.vectorstores import VectorStore
+
+    from kb_tools.images import ImageEmbedder
+    from kb_tools.sql import Cell, SQLResult, TableDatabase
+
+_BATCH_UNITS = 512
+_MODES = ("hybrid", "dense", "lexical")
+
+
+class AddReport(BaseModel):
+    """What an `add` did, in documents."""
+
+    model_config = ConfigDict(frozen=True)
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: AddReport) -> AddReport:
+        return AddReport(
+            added=self.added + other.added,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+        )
+
+
+class Description(BaseModel):
+    """What a knowledge base is, for a person or a policy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str
+    modality: Modality
+    cost_usd: float
+    """USD per search."""
+    documents: int
+    units: int
+    """Windows, table rows and the like: what is searched."""
+    embedding: str
+    image_embedding: str | None
+    location: str
+
+
+class KnowledgeBase:
+    """Documents of one modality under one name. Get one from a `Catalog`.
+
+    Every verb has an async twin (`aadd`, `asearch`, …) that runs it in a thread. Safe to share between threads.
+    """
+
+    def __init__(
+        self, text: Space, visual: Space | None, *, embedding: Embeddings, image_embedder: ImageEmbedder | None
+    ) -> None:
+        header = text.header
+        self.name = str(header["kb:name"])
+        self.description = str(header["kb:description"])
+        self.modality: Modality = header["kb:modality"]
+        self.cost_usd = float(header["kb:cost_usd"])
+        self.embedding = embedding
+        self._embedding_name = str(header["kb:embedding"])
+        self._image_embedder = image_embedder
+        self._text = text
+        self._visual = visual
+        self._tables: TableDatabase | None = None
+
+    def add(
+        self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None
+    ) -> AddReport:
+        """Add documents, or replace those with a known id; unchanged ones cost nothing.
+
+        Written in batches: when `on_batch(n)` is called, n more documents are durable. Raises `KBLockedError` while another
+        process writes to the folder, and `KBInputError` for a document that does not belong here; what came before it is kept.
+        """
+        self._text.store.acquire_writer()
+        report = AddReport()
+        try:
+            for batch in _batches(documents, self._checked):
+                report += self._add_batch(batch)
+                if on_batch is not None:
+                    on_batch(len(batch))
+        finally:
+            if report.added or report.updated:
+                self._settle()
+        return report
+
+    def search(
+        self,
+        query: str = "",
+        k: int = 5,
+        *,
+        where: Mapping[str, Any] | None = None,
+        mode: Mode = "hybrid",
+        image: bytes | str | Path | None = None,
+    ) -> list[Hit]:
+        """The k best documents.
+
+        `where` is a Chroma metadata filter. `mode` says what a text query looks at. `image`, bytes or a path, asks an image
+        knowledge base for pictures that look alike; with a query as well, both count. Raises `KBInputError` for an empty query,
+        an unknown mode, and a k below 1 or above the number of documents.
+        """
+        if mode not in _MODES:
+            raise KBInputError(f"mode is {mode!r}; it can be {', '.join(map(repr, _MODES))}.")
+        if image is None and not query.strip():
+            raise KBInputError("The query is empty; ask for something.")
+        view = self._text.view()
+        self._check_k(k, len(view.documents) if view.all_alive else len(view.rows_of))
+        mask = None if not where else self._text.matching(view, where)
+        depth = max(DEPTH, k)
+        rankings: dict[Source, searcher.Ranking] = {}
+        if query.strip() and mode != "lexical":
+            rankings["dense"] = searcher.dense(self._text, view, self._vector(query), mask, depth)
+        if query.strip() and mode != "dense":
+            rankings["lexical"] = searcher.words(view, query, mask, depth)
+        seen = self._look(query if mode != "lexical" else "", image, where, depth)
+        if seen is not None:
+            rankings["visual"] = seen
+        return searcher.show(self.name, self._text, view, query, searcher.fuse(rankings, k))
+
+    def search_by_vector(
+        self, vector: Sequence[float], k: int = 5, *, where: Mapping[str, Any] | None = None
+    ) -> list[Hit]:
+        """The k documents nearest to a vector of this knowledge base's embedding."""
+        view = self._text.view()
+        self._check_k(k, len(view.rows_of))
+        mask = None if not where else self._text.matching(view, where)
+        ranking = searcher.dense(self._text, view, _unit(np.asarray(vector, np.float32)), mask, max(DEPTH, k))
+        return searcher.show(self.name, self._text, view, "", searcher.fuse({"dense": ranking}, k))
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Documents by id, in that order, as they were added; unknown ids are left out."""
+        records = self._text.records([f"{doc}#0" for doc in dict.fromkeys(ids)])
+        return [document_from(*records[f"{doc}#0"]) for doc in ids if f"{doc}#0" in records]
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents by id; how many there were."""
+        self._text.store.acquire_writer()
+        known = self._sizes(ids)
+        if known:
+            self._text.delete([f"{doc}#{n}" for doc, (_, units) in known.items() for n in range(units)])
+            if self._visual is not None:
+                self._visual.delete([f"{doc}#0" for doc in known])
+            self._settle()
+        return len(known)
+
+    def count(self) -> int:
+        """How many documents there are."""
+        return len(self._text.view().rows_of)
+
+    def describe(self) -> Description:
+        """Name, paragraph, price and size."""
+        view = self._text.view()
+        return Description(
+            name=self.name,
+            description=self.description,
+            modality=self.modality,
+            cost_usd=self.cost_usd,
+            documents=len(view.rows_of),
+            units=len(view.rows),
+            embedding=self._embedding_name,
+            image_embedding=None if self._image_embedder is None else self._image_embedder.name,
+            location=self._text.store.location,
+        )
+
+    def sources(self) -> dict[str, list[str]]:
+        """The ids of the documents that came from each source (metadata `source`)."""
+        found: dict[str, list[str]] = {}
+        for unit, record in self._heads():
+            if isinstance(source := record.get("source"), str):
+                found.setdefault(source, []).append(unit.rpartition("#")[0])
+        return found
+
+    def documents(self) -> Iterator[Document]:
+        """Every document, in the order of ids."""
+        heads = sorted(f"{doc}#0" for doc in self._text.view().rows_of)
+        for start in range(0, len(heads), _BATCH_UNITS):
+            records = self._text.records(heads[start : start + _BATCH_UNITS])
+            yield from (document_from(*records[head]) for head in heads[start : start + _BATCH_UNITS] if head in records)
+
+    def check(self) -> list[str]:
+        """What is wrong, one sentence each; an empty list is a healthy knowledge base."""
+        from kb_tools.health import problems
+
+        return problems(self, self._text, self._visual)
+
+    def sql(self, statement: str, *, max_rows: int = 200, timeout_s: float = 5.0) -> SQLResult:
+        """Run one read-only SQL statement over the tables. Raises `SQLError` for what is refused."""
+        return self.tables_database().query(statement, max_rows=max_rows, timeout_s=timeout_s)
+
+    def cells(self, query: str, limit: int = 10) -> list[Cell]:
+        """Distinct cell values that match a query, with their table and column."""
+        return self.tables_database().cells(query, limit)
+
+    def tables_database(self) -> TableDatabase:
+        """The tables as a SQLite database, rebuilt when they have changed. Raises `KBInputError` if there are none."""
+        from kb_tools.sql import TableDatabase
+
+        if self.modality != "table":
+            raise KBInputError(f"{self.name!r} holds {self.modality}; SQL needs a knowledge base of tables.")
+        stamp = f"{self._text.collection.id}/{self._text.view().revision}"
+        if self._tables is None:
+            folder = self._text.store.cache / str(self._text.collection.id)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._tables = TableDatabase(folder / "tables.sqlite")
+        if self._tables.stamp != stamp:
+            self._tables.build((d for d in self.documents() if isinstance(d, Table)), stamp)
+        return self._tables
+
+    def as_retriever(
+        self, k: int = 5, *, where: Mapping[str, Any] | None = None, mode: Mode = "hybrid"
+    ) -> BaseRetriever:
+        """A LangChain retriever."""
+        from kb_tools.tools import KBRetriever
+
+        return KBRetriever(kb=self, k=k, where=None if where is None else dict(where), mode=mode)
+
+    def as_tool(self, k: int = 5) -> BaseTool:
+        """A LangChain tool that an LLM can choose by its description."""
+        from kb_tools.tools import kb_tool
+
+        return kb_tool(self, k=k)
+
+    def as_sql_tool(self) -> BaseTool:
+        """A LangChain tool for counts, sums and comparisons over the tables."""
+        from kb_tools.tools import sql_tool
+
+        return sql_tool(self)
+
+    def as_vectorstore(self) -> VectorStore:
+        """A LangChain vector store."""
+        from kb_tools.tools import KBVectorStore
+
+        return KBVectorStore(self)
+
+    async def aadd(
+        self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None
+    ) -> AddReport:
+        """`add`, in a thread."""
+        return await asyncio.to_thread(self.add, documents, on_batch=on_batch)
+
+    async def asearch(
+        self,
+        query: str = "",
+        k: int = 5,
+        *,
+        where: Mapping[str, Any] | None = None,
+        mode: Mode = "hybrid",
+        image: bytes | str | Path | None = None,
+    ) -> list[Hit]:
+        """`search`, in a thread."""
+        return await asyncio.to_thread(self.search, query, k, where=where, mode=mode, image=image)
+
+    async def aget(self, ids: Sequence[str]) -> list[Document]:
+        """`get`, in a thread."""
+        return await asyncio.to_thread(self.get, ids)
+
+    async def adelete(self, ids: Sequence[str]) -> int:
+        """`delete`, in a thread."""
+        return await asyncio.to_thread(self.delete, ids)
+
+    async def acount(self) -> int:
+        """`count`, in a thread."""
+        return await asyncio.to_thread(self.count)
+
+    async def adescribe(self) -> Description:
+        """`describe`, in a thread."""
+        return await asyncio.to_thread(self.describe)
+
+    async def acheck(self) -> list[str]:
+        """`check`, in a thread."""
+        return await asyncio.to_thread(self.check)
+
+    async def asql(self, statement: str, *, max_rows: int = 200, timeout_s: float = 5.0) -> SQLResult:
+        """`sql`, in a thread."""
+        return await asyncio.to_thread(self.sql, statement, max_rows=max_rows, timeout_s=timeout_s)
+
+    def _checked(self, document: Document) -> Document:
+        if MODALITY_OF[document.kind] != self.modality:
+            raise KBInputError(
+                f"{document.id!r} is a {document.kind}, but {self.name!r} holds {self.modality}; "
+                f"put it in a knowledge base of modality {MODALITY_OF[document.kind]!r}."
+            )
+        return document
+
+    def _check_k(self, k: int, size: int) -> None:
+        if size == 0:
+            raise KBInputError(f"{self.name!r} holds no documents yet; add some first.")
+        if not 1 <= k <= size:
+            raise KBInputError(f"k is {k}, but {self.name!r} holds {size} documents; ask for 1 to {size}.")
+
+    def _add_batch(self, batch: list[Document]) -> AddReport:
+        latest = {document.id: document for document in batch}
+        known = self._sizes(list(latest))
+        new = [d for d in latest.values() if d.id not in known or known[d.id][0] != d.digest()]
+        if new:
+            units = [units_of(document) for document in new]
+            flat = list(itertools.chain.from_iterable(units))
+            records = [r for document, own in zip(new, units, strict=True) for r in metadata_of(document, own)]
+            vectors = self._vectors([unit.embedded for unit in flat])
+            if self._visual is not None and self._image_embedder is not None:
+                self._add_pictures([d for d in new if isinstance(d, Image)])
+            stale = [
+                f"{document.id}#{n}"
+                for document, own in zip(new, units, strict=True)
+                for n in range(len(own), known.get(document.id, ("", 0))[1])
+            ]
+            self._text.write([u.id for u in flat], [u.text for u in flat], vectors, records, stale=stale)
+        updated = sum(document.id in known for document in new)
+        return AddReport(added=len(new) - updated, updated=updated, unchanged=len(batch) - len(new))
+
+    def _add_pictures(self, pictures: Sequence[Image]) -> None:
+        assert self._visual is not None and self._image_embedder is not None
+        vectors = self._image_embedder.embed_images([picture.read() for picture in pictures])
+        ids = [f"{picture.id}#0" for picture in pictures]
+        # Written before the texts: a document counts as added once its head is in the text space.
+        self._visual.write(ids, [""] * len(ids), vectors, [{NUMBER: 0} for _ in ids])
+
+    def _look(
+        self, query: str, image: bytes | str | Path | None, where: Mapping[str, Any] | None, depth: int
+    ) -> searcher.Ranking | None:
+        """The visual ranking: by a picture, or by text where the image embedding understands text."""
+        if self._visual is None or self._image_embedder is None:
+            if image is not None:
+                raise KBInputError(
+                    f"{self.name!r} holds {self.modality}; only a knowledge base of images can be searched by an image."
+                )
+            return None
+        if image is not None:
+            data = image if isinstance(image, bytes) else Path(image).read_bytes()
+            vectors: NDArray[np.float32] | None = self._image_embedder.embed_images([data])
+        else:
+            vectors = self._image_embedder.embed_texts([query]) if query.strip() else None
+        if vectors is None:
+            return None
+        view = self._visual.view()
+        mask = None
+        if where:
+            # Filters speak of the documents' metadata, which the text space holds.
+            text = self._text.view()
+            allowed = set(np.array(text.ids, object)[self._text.matching(text, where)])
+            mask = np.array([unit in allowed for unit in view.ids], bool)
+        return searcher.dense(self._visual, view, vectors[0], mask, depth)
+
+    def _sizes(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Digest and number of units of those documents that are there."""
+        records = self._text.records([f"{doc}#0" for doc in dict.fromkeys(ids)], texts=False)
+        return {
+            unit.rpartition("#")[0]: (str(record.get(DIGEST, "")), int(record.get(UNITS, 1)))
+            for unit, (_, record) in records.items()
+        }
+
+    def _heads(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        heads = sorted(f"{doc}#0" for doc in self._text.view().rows_of)
+        for start in range(0, len(heads), 5_000):
+            for unit, (_, record) in self._text.records(heads[start : start + 5_000], texts=False).items():
+                yield unit, record
+
+    def _settle(self) -> None:
+        for space in filter(None, (self._text, self._visual)):
+            space.view()
+            space.save()
+
+    def _vector(self, query: str) -> NDArray[np.float32]:
+        return _unit(np.asarray(self.embedding.embed_query(query), np.float32))
+
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        as_array = getattr(self.embedding, "embed_array", None)  # MiniLM's own, without a detour through lists
+        vectors = as_array(texts) if as_array is not None else self.embedding.embed_documents(texts)
+        return _unit(np.asarray(vectors, np.float32))
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+def _batches(
+    documents: Iterable[Document], checked: Callable[[Document], Document]
+) -> Iterator[list[Document]]:
+    """Batches of about `_BATCH_UNITS` units. A bad document ends the last batch before the error is raised."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        try:
+            batch.append(checked(document))
+        except KBInputError:
+            if batch:
+                yield batch
+            raise
+        size += len(document.rows) + 1 if isinstance(document, Table) else 1
+        if size >= _BATCH_UNITS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

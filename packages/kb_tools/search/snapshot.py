@@ -1,0 +1,300 @@
+"""What a search scans: ids, vectors and postings of one Chroma collection, kept in arrays beside it.
+
+Chroma is the store of record. A snapshot is derived: it follows the collection by its revision, can be thrown away at any
+time, and lies on disk only so that a process need not derive it again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from kb_tools.search import analysis
+from kb_tools.search.lexical import Postings
+
+if TYPE_CHECKING:
+    from chromadb.api.models.Collection import Collection
+
+log = logging.getLogger(__name__)
+
+REVISION = "kb:rev"
+"""Metadata key of a collection (its newest revision) and of a unit (the revision that wrote it)."""
+LEXICAL = "kb:lex"
+"""Metadata key of a unit: True where its text takes part in lexical search."""
+_PAGE = 5_000
+_SAVE_AFTER = 500  # changed units; fewer are derived again faster than they are written
+
+
+def doc_of(unit_id: str) -> str:
+    """The document that a unit belongs to: unit ids are `<document id>#<number>`."""
+    return unit_id.rpartition("#")[0]
+
+
+@dataclass(slots=True)
+class Segment:
+    """Units that were written together. Arrays are never changed; `alive` says which rows still count."""
+
+    ids: list[str]
+    revisions: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    """Shape (n, d), unit rows."""
+    postings: Postings
+    alive: NDArray[np.bool_]
+    file: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class View:
+    """One state of a snapshot, never changed: searches that run while a new state is made keep the old one."""
+
+    def __init__(self, revision: int, segments: Sequence[Segment]) -> None:
+        self.revision = revision
+        self.segments = list(segments)
+        self.alive = np.concatenate([s.alive for s in segments] or [np.empty(0, bool)])  # a copy
+        self.ids = [unit for s in segments for unit in s.ids]
+        self.all_alive = bool(self.alive.all())
+        edges = np.cumsum([len(s) for s in segments])[:-1] if segments else []
+        self.postings = list(zip([s.postings for s in segments], np.split(self.alive, edges), strict=False))
+
+    @cached_property
+    def _documents(self) -> tuple[list[str], NDArray[np.int64]]:
+        numbers: dict[str, int] = {}
+        codes = np.fromiter(
+            (numbers.setdefault(doc_of(unit), len(numbers)) for unit in self.ids), np.int64, len(self.ids)
+        )
+        return list(numbers), codes
+
+    @property
+    def documents(self) -> list[str]:
+        """Ids of the documents that the rows belong to."""
+        return self._documents[0]
+
+    @property
+    def document_of_row(self) -> NDArray[np.int64]:
+        """Shape (n,): for each row the position of its document in `documents`."""
+        return self._documents[1]
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The living row of each unit."""
+        return {unit: row for row, unit in enumerate(self.ids) if self.alive[row]}
+
+    @cached_property
+    def rows_of(self) -> dict[str, list[int]]:
+        """The living rows of each document."""
+        found: dict[str, list[int]] = {}
+        for unit, row in self.rows.items():
+            found.setdefault(doc_of(unit), []).append(row)
+        return found
+
+    @cached_property
+    def _one_row_each(self) -> bool:
+        return len(self.documents) == len(self.ids)
+
+    def per_document(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A document scores what its best unit scores: (rows,) → (documents,)."""
+        if self._one_row_each:
+            return scores  # then rows and documents have the same order
+        best = np.full(len(self.documents), -np.inf, dtype=np.float32)
+        np.maximum.at(best, self.document_of_row, scores)
+        return best
+
+
+class Snapshot:
+    """Follows one collection. `folder` is where it is kept between processes; `stamp` names all that it depends on."""
+
+    def __init__(self, folder: Path | None, stamp: str) -> None:
+        self._folder = folder
+        self._stamp = f"1/{analysis.VERSION}/{stamp}"
+        self._segments: list[Segment] = []
+        self._unsaved = 0
+        self._view = View(-1, [])
+        if folder is not None:
+            self._load(folder)
+
+    @property
+    def view(self) -> View:
+        """The newest state."""
+        return self._view
+
+    def follow(self, collection: Collection, revision: int, *, slack: int = 0) -> View:
+        """Bring the snapshot up to a revision of its collection, reading again what is up to `slack` older than the last
+        one that was seen. Not for two threads at once."""
+        if revision == self._view.revision:
+            return self._view
+        since = self._view.revision
+        changed = 0
+        rows = dict(self._view.rows) if since >= 0 else {}
+        for page in _pages(collection, {REVISION: {"$gt": since - slack}} if since >= 0 else None):
+            changed += self._append(page, rows)
+        if collection.count() != len(rows):
+            changed += self._reconcile(collection, rows)
+        self._tidy()
+        self._unsaved += changed
+        self._view = View(revision, self._segments)
+        return self._view
+
+    def save(self, *, force: bool = False) -> None:
+        """Keep the state on disk where enough has changed. Another process that is saving goes first, silently."""
+        if self._folder is None or not self._unsaved or (self._unsaved < _SAVE_AFTER and not force):
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._folder / "save.lock", timeout=0):
+                self._write(self._folder)
+        except (Timeout, OSError) as error:
+            log.info("The search index in %s was not saved (%s); it will be derived again.", self._folder, error)
+
+    def _append(self, page: dict[str, Any], rows: dict[str, int]) -> int:
+        ids: list[str] = page["ids"]
+        for unit in ids:
+            if (old := rows.pop(unit, None)) is not None:
+                self._kill(old)
+        texts = [
+            f"{meta.get('title', '')} {text}" if meta.get(LEXICAL) else ""
+            for text, meta in zip(page["documents"], page["metadatas"], strict=True)
+        ]
+        start = sum(map(len, self._segments))
+        self._segments.append(
+            Segment(
+                ids=ids,
+                revisions=np.array([meta.get(REVISION, 0) for meta in page["metadatas"]], np.int64),
+                vectors=np.asarray(page["embeddings"], np.float32),
+                postings=Postings.build(texts),
+                alive=np.ones(len(ids), bool),
+            )
+        )
+        rows.update((unit, start + number) for number, unit in enumerate(ids))
+        return len(ids)
+
+    def _reconcile(self, collection: Collection, rows: dict[str, int]) -> int:
+        """After deletions, or a write that nobody announced: compare all ids."""
+        there = set(collection.get(include=[])["ids"])
+        gone = [unit for unit in rows if unit not in there]
+        for unit in gone:
+            self._kill(rows.pop(unit))
+        missed = sorted(there.difference(rows))
+        for start in range(0, len(missed), _PAGE):
+            page = collection.get(
+                ids=missed[start : start + _PAGE], include=["documents", "metadatas", "embeddings"]
+            )
+            if page["ids"]:
+                self._append(dict(page), rows)
+        return len(gone) + len(missed)
+
+    def _kill(self, row: int) -> None:
+        for segment in self._segments:
+            if row < len(segment):
+                segment.alive[row] = False
+                return
+            row -= len(segment)
+
+    def _tidy(self) -> None:
+        """Merge small segments into large ones, so that their number grows with the logarithm of the rows."""
+        segments = self._segments
+        while len(segments) > 1 and len(segments[-2]) < 4 * len(segments[-1]):
+            segments[-2:] = [_merge(segments[-2:])]
+        if sum(len(s) - int(s.alive.sum()) for s in segments) > 0.25 * sum(map(len, segments)):
+            segments[:] = [_merge(segments)]
+
+    def _load(self, folder: Path) -> None:
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            if manifest["stamp"] != self._stamp:
+                return
+            self._segments = [_read_segment(folder, entry) for entry in manifest["segments"]]
+            self._view = View(manifest["revision"], self._segments)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            log.info("The search index in %s cannot be read (%s); it will be derived again.", folder, error)
+            self._segments = []
+
+    def _write(self, folder: Path) -> None:
+        for segment in self._segments:
+            if segment.file is None:
+                segment.file = _write_segment(folder, segment)
+        manifest = {
+            "stamp": self._stamp,
+            "revision": self._view.revision,
+            "segments": [
+                {"file": s.file, "dead": np.flatnonzero(~s.alive).tolist()} for s in self._segments
+            ],
+        }
+        draft = folder / f"manifest.{uuid.uuid4().hex}"
+        draft.write_text(json.dumps(manifest))
+        draft.replace(folder / "manifest.json")
+        self._unsaved = 0
+        kept = {str(s.file) for s in self._segments}
+        for old in folder.glob("*.np[yz]"):
+            if old.stem not in kept:
+                old.unlink(missing_ok=True)  # a process that has it mapped keeps its pages
+
+
+def _pages(collection: Collection, where: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while True:
+        page = collection.get(
+            where=where, limit=_PAGE, offset=offset, include=["documents", "metadatas", "embeddings"]
+        )
+        if page["ids"]:
+            yield dict(page)
+        if len(page["ids"]) < _PAGE:
+            return
+        offset += _PAGE
+
+
+def _merge(segments: Sequence[Segment]) -> Segment:
+    return Segment(
+        ids=[unit for s in segments for unit, alive in zip(s.ids, s.alive, strict=True) if alive],
+        revisions=np.concatenate([s.revisions[s.alive] for s in segments]),
+        vectors=np.concatenate([s.vectors[s.alive] for s in segments]),
+        postings=Postings.merge([(s.postings, s.alive) for s in segments]),
+        alive=np.ones(sum(int(s.alive.sum()) for s in segments), bool),
+    )
+
+
+def _write_segment(folder: Path, segment: Segment) -> str:
+    name = uuid.uuid4().hex
+    np.save(folder / f"{name}.npy", segment.vectors, allow_pickle=False)
+    postings = segment.postings
+    np.savez(
+        folder / f"{name}.npz",
+        allow_pickle=False,
+        ids=np.frombuffer(json.dumps(segment.ids).encode(), np.uint8),
+        revisions=segment.revisions,
+        keys=postings.keys,
+        starts=postings.starts,
+        rows=postings.rows,
+        counts=postings.counts,
+        lengths=postings.lengths,
+    )
+    return name
+
+
+def _read_segment(folder: Path, entry: dict[str, Any]) -> Segment:
+    name = str(entry["file"])
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
+        ids: list[str] = json.loads(file["ids"].tobytes())
+        alive = np.ones(len(ids), bool)
+        alive[entry["dead"]] = False
+        return Segment(
+            ids=ids,
+            revisions=file["revisions"],
+            vectors=np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False),
+            postings=Postings(file["keys"], file["starts"], file["rows"], file["counts"], file["lengths"]),
+            alive=alive,
+            file=name,
+        )

@@ -1,0 +1,159 @@
+"""From a query to ranked documents: the rankings of one knowledge base, their fusion, and what of each document is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb_tools import tables
+from kb_tools.documents import MODALITY_OF, Document, Image, Passage, Table
+from kb_tools.hits import Hit, Source
+from kb_tools.search import analysis, fusion, lexical
+from kb_tools.search.snapshot import View
+from kb_tools.space import Space
+from kb_tools.units import document_from, rows_from
+
+_ROWS_SHOWN = 10
+_BLOCKS_READ = 20  # row units of a large table whose rows are looked at one by one
+_SNIPPET = 1_600  # characters of a text that is shown whole
+
+
+@dataclass(slots=True)
+class Ranking:
+    """Documents best first, and the score of each row that led to it."""
+
+    documents: list[str]
+    scores: list[float]
+    rows: NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Found:
+    """The result of one search before it is shown."""
+
+    ranked: list[tuple[str, float]]
+    rankings: dict[Source, Ranking] = field(default_factory=dict)
+
+    def ranks(self, document: str) -> dict[Source, int]:
+        """At which rank, from 1, each search found a document."""
+        return {
+            source: ranking.documents.index(document) + 1
+            for source, ranking in self.rankings.items()
+            if document in ranking.documents
+        }
+
+
+def dense(space: Space, view: View, vector: NDArray[np.float32], mask: NDArray[np.bool_] | None, depth: int) -> Ranking:
+    """Documents by the cosine of their nearest unit."""
+    rows = space.cosine(view, vector, scan=mask is not None)
+    return _ranking(view, rows if _all(view, mask) else np.where(_alive(view, mask), rows, -np.inf), depth)
+
+
+def words(view: View, query: str, mask: NDArray[np.bool_] | None, depth: int) -> Ranking:
+    """Documents by the BM25 score of their best unit; those without any of the words are left out."""
+    rows = lexical.bm25(query, view.postings)
+    return _ranking(view, np.where((rows > 0) & _alive(view, mask), rows, -np.inf).astype(np.float32), depth)
+
+
+def fuse(rankings: dict[Source, Ranking], k: int) -> Found:
+    """The best k documents. One ranking keeps its own scores; several are fused by rank."""
+    if len(rankings) == 1:
+        only = next(iter(rankings.values()))
+        return Found(list(zip(only.documents, only.scores, strict=True))[:k], rankings)
+    return Found(fusion.fuse({s: r.documents for s, r in rankings.items()})[:k], rankings)
+
+
+def show(kb: str, space: Space, view: View, query: str, found: Found) -> list[Hit]:
+    """Fetch what the hits show. A document that was deleted since the view was made is left out."""
+    best = {doc: _best_row(view, found, doc) for doc, _ in found.ranked}
+    wanted = [f"{doc}#0" for doc in best] + [view.ids[row] for row in best.values() if row is not None]
+    records = space.records(list(dict.fromkeys(wanted)))
+    hits = []
+    for doc, score in found.ranked:
+        head = records.get(f"{doc}#0")
+        if head is None:
+            continue
+        row = best[doc]
+        unit = records.get(view.ids[row], head) if row is not None else head
+        document = document_from(*head)
+        hits.append(
+            Hit(
+                kb=kb,
+                doc_id=doc,
+                title=document.title,
+                text=_text(document, unit[0], view, space, found, query),
+                score=score,
+                modality=MODALITY_OF[document.kind],
+                found=found.ranks(doc),
+                metadata=_metadata(document),
+            )
+        )
+    return hits
+
+
+def _ranking(view: View, rows: NDArray[np.float32], depth: int) -> Ranking:
+    best = fusion.top(view.per_document(rows), view.documents, depth)
+    return Ranking([view.documents[n] for n, _ in best], [score for _, score in best], rows)
+
+
+def _all(view: View, mask: NDArray[np.bool_] | None) -> bool:
+    return mask is None and view.all_alive
+
+
+def _alive(view: View, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    return view.alive if mask is None else view.alive & mask
+
+
+def _best_row(view: View, found: Found, document: str) -> int | None:
+    """The unit that speaks for a document: the nearest by meaning, else by words."""
+    rows = view.rows_of.get(document, [])
+    for source in ("dense", "lexical"):
+        ranking = found.rankings.get(source)
+        if ranking is not None and rows and len(ranking.rows) == len(view.ids):
+            best = max(rows, key=lambda row: (ranking.rows[row], -row))
+            if ranking.rows[best] > -np.inf:
+                return best
+    return rows[0] if rows else None
+
+
+def _text(document: Document, unit: str, view: View, space: Space, found: Found, query: str) -> str:
+    if isinstance(document, Table):
+        if tables.is_small(document):
+            return tables.excerpt(document, range(len(document.rows)))
+        return tables.excerpt(document, _matching_rows(document, view, space, found, query))
+    if isinstance(document, Passage):
+        return document.text if len(document.text) <= _SNIPPET else unit
+    return "\n".join(dict.fromkeys(part for part in (document.caption, document.alt) if part)) or unit
+
+
+def _matching_rows(table: Table, view: View, space: Space, found: Found, query: str) -> list[int]:
+    """The rows of a large table to show: those with most of the query's words fused with those nearest by meaning."""
+    units = [row for row in view.rows_of.get(table.id, []) if not view.ids[row].endswith("#0")]
+    blocks: list[int] = []
+    for source in ("dense", "lexical"):
+        ranking = found.rankings.get(source)
+        if ranking is not None and len(ranking.rows) == len(view.ids):
+            scored = [row for row in units if ranking.rows[row] > -np.inf]
+            blocks += sorted(scored, key=lambda row: (-ranking.rows[row], row))[:_BLOCKS_READ]
+    blocks = list(dict.fromkeys(blocks)) or units[:_BLOCKS_READ]
+    records = space.records([view.ids[row] for row in blocks], texts=False)
+    near = [n for row in blocks if view.ids[row] in records for n in rows_from(records[view.ids[row]][1])]
+    candidates: Sequence[int] = range(len(table.rows)) if len(table.rows) <= 2_000 else near
+    asked = set(analysis.words(query))
+    overlap = {n: len(asked.intersection(analysis.words(" ".join(table.rows[n])))) for n in candidates}
+    by_words = sorted((n for n in candidates if overlap[n]), key=lambda n: (-overlap[n], n))[:_ROWS_SHOWN]
+    fused = fusion.fuse({"lexical": [str(n) for n in by_words], "dense": [str(n) for n in near[:_ROWS_SHOWN]]})
+    return sorted(int(n) for n, _ in fused[:_ROWS_SHOWN])
+
+
+def _metadata(document: Document) -> Mapping[str, Any]:
+    extra: dict[str, Any] = {}
+    if isinstance(document, Table):
+        extra = {"section": document.section, "rows": len(document.rows), "columns": document.header}
+    if isinstance(document, Image) and document.path is not None:
+        extra = {"path": document.path}
+    return {**document.metadata, **extra}

@@ -1,0 +1,175 @@
+"""One Chroma collection with the snapshot that follows it: what a knowledge base keeps for its texts, and for its pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb_tools.errors import KBInputError, UnknownKBError
+from kb_tools.search import exact, hnsw
+from kb_tools.search.snapshot import REVISION, Snapshot, View
+from kb_tools.store import Store
+
+if TYPE_CHECKING:
+    from chromadb.api.models.Collection import Collection
+
+_SERVER_SLACK = 60_000_000  # µs: writers of a server announce their revisions out of order, if they overlap
+_FILTERS = 16
+
+
+class Space:
+    """Units with vectors, by the name of their collection. Every call may be made from any thread."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.name = name
+        self._mutex = threading.RLock()
+        self._generation = -1
+        self._indexed = -1
+        self._collection_id = ""
+        self._snapshot: Snapshot | None = None
+        self._filters: OrderedDict[tuple[int, str], NDArray[np.bool_]] = OrderedDict()
+
+    @property
+    def collection(self) -> Collection:
+        """The collection as it is now. Raises `UnknownKBError` where it was removed meanwhile."""
+        import chromadb.errors
+
+        with self.store.errors():
+            try:
+                return self.store.client.get_collection(self.name, embedding_function=None)
+            except chromadb.errors.NotFoundError:
+                raise UnknownKBError(f"The knowledge base behind {self.name!r} was removed.") from None
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the collection says of itself."""
+        return dict(self.collection.metadata or {})
+
+    def view(self) -> View:
+        """All units as of now, whoever wrote them."""
+        with self._mutex, self.store.errors():
+            collection = self.collection
+            revision = int((collection.metadata or {}).get(REVISION, 0))
+            if self._snapshot is None or self._collection_id != str(collection.id):
+                self._collection_id = str(collection.id)
+                self._snapshot = Snapshot(self.store.cache / self._collection_id, self._collection_id)
+            if self._generation != self.store.generation or self.store.sees_all_writes:
+                self._generation, self._indexed = self.store.generation, revision
+            slack = _SERVER_SLACK if self.store.is_server else 0
+            return self._snapshot.follow(collection, revision, slack=slack)
+
+    def save(self, *, force: bool = False) -> None:
+        """Keep the snapshot on disk."""
+        with self._mutex:
+            if self._snapshot is not None:
+                self._snapshot.save(force=force)
+
+    def cosine(self, view: View, vector: NDArray[np.float32], *, scan: bool) -> NDArray[np.float32]:
+        """Cosine of a unit vector with each row, exact below `hnsw.EXACT_BELOW` rows or where `scan` asks for it."""
+        if scan or len(view.ids) < hnsw.EXACT_BELOW:
+            return exact.cosine(view, vector)
+        with self.store.errors():
+            return hnsw.cosine(view, self.collection, vector, self._indexed)
+
+    def matching(self, view: View, where: Mapping[str, Any]) -> NDArray[np.bool_]:
+        """The rows that a Chroma filter lets through. Raises `KBInputError` for a filter that Chroma refuses."""
+        try:
+            key = (view.revision, json.dumps(where, sort_keys=True))
+        except TypeError as error:
+            raise KBInputError(f"where must be JSON values: {error}.") from error
+        with self._mutex:
+            if key not in self._filters:
+                mask = np.zeros(len(view.ids), bool)
+                mask[[view.rows[unit] for unit in self._select(where) if unit in view.rows]] = True
+                self._filters[key] = mask
+                while len(self._filters) > _FILTERS:
+                    self._filters.popitem(last=False)
+            return self._filters[key]
+
+    def records(self, ids: Sequence[str], *, texts: bool = True) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Text and metadata of units, by id; ids that are not there are left out."""
+        if not ids:
+            return {}
+        with self.store.errors():
+            found = self.collection.get(
+                ids=list(ids), include=["documents", "metadatas"] if texts else ["metadatas"]
+            )
+        documents = found["documents"] or [""] * len(found["ids"])
+        return {
+            unit: (text or "", dict(record))
+            for unit, text, record in zip(found["ids"], documents, found["metadatas"] or [], strict=True)
+        }
+
+    def write(
+        self,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        vectors: NDArray[np.float32],
+        records: Sequence[dict[str, Any]],
+        *,
+        stale: Sequence[str] = (),
+    ) -> None:
+        """Write units, remove `stale` ones, then announce both. Durable when it returns; the caller is the writer."""
+        with self.store.errors():
+            collection = self.collection
+            revision = _next_revision(collection)
+            most = int(self.store.client.get_max_batch_size())
+            # Heads come first in a document; written last, they vouch for the rest of it after a crash.
+            for start in reversed(range(0, len(ids), most)):
+                span = slice(start, start + most)
+                collection.upsert(
+                    ids=list(ids[span]),
+                    documents=list(texts[span]),
+                    embeddings=vectors[span],
+                    metadatas=[{**record, REVISION: revision} for record in records[span]],
+                )
+            self._delete(collection, stale)
+            _announce(collection, revision)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove units and announce it."""
+        with self.store.errors():
+            collection = self.collection
+            self._delete(collection, ids)
+            _announce(collection, _next_revision(collection))
+
+    def drop(self) -> None:
+        """Remove the collection and what was derived from it."""
+        with self.store.errors():
+            folder = self.store.cache / str(self.collection.id)
+            self.store.client.delete_collection(self.name)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _delete(self, collection: Collection, ids: Sequence[str]) -> None:
+        most = int(self.store.client.get_max_batch_size())
+        for start in range(0, len(ids), most):
+            collection.delete(ids=list(ids[start : start + most]))
+
+    def _select(self, where: Mapping[str, Any]) -> list[str]:
+        import chromadb.errors
+
+        try:
+            return list(self.collection.get(where=dict(where), include=[])["ids"])
+        except (ValueError, TypeError, chromadb.errors.InvalidArgumentError) as error:
+            raise KBInputError(
+                f"where={json.dumps(where)} is no filter that Chroma knows ({' '.join(str(error).split())}); "
+                'write for example {"year": {"$gte": 2020}}.'
+            ) from error
+
+
+def _next_revision(collection: Collection) -> int:
+    # Microseconds since 1970, so that two writers of a server do not take the same number.
+    return max(int((collection.metadata or {}).get(REVISION, 0)) + 1, time.time_ns() // 1_000)
+
+
+def _announce(collection: Collection, revision: int) -> None:
+    collection.modify(metadata={**(collection.metadata or {}), REVISION: revision})

@@ -1,0 +1,207 @@
+"""Where knowledge bases lie: a folder that Chroma keeps, or a Chroma server. One writer at a time for a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from kb_tools.errors import KBFormatError, KBInputError, KBLockedError, KBStorageError
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+
+FORMAT = 1
+"""Raise it when an older version of this package could no longer read what a newer one writes."""
+_STAMP = "polyroute.json"
+_LOCK = "writer.lock"
+_HOLDER = "writer.json"
+
+_open_stores: dict[str, Store] = {}
+_open_lock = threading.Lock()
+
+
+class Store:
+    """Chroma behind one location. Opened through `Store.open`, shared by all who open the same location in a process,
+    because Chroma's local client is shared by path as well."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.is_server = location.startswith(("http://", "https://"))
+        self._users = 0
+        self._client: ClientAPI | None = None
+        self._mutex = threading.RLock()
+        self._writer = None if self.is_server else FileLock(Path(location) / _LOCK, timeout=0)
+        self.generation = 0
+        """Counts the clients that were opened: a collection handle of an older generation must not be used."""
+
+    @classmethod
+    def open(cls, location: str | Path) -> Store:
+        """The store of a folder or of `http://host:port`. Nothing is created or contacted yet."""
+        text = str(location)
+        if not text.startswith(("http://", "https://")):
+            text = str(Path(text).expanduser().resolve())
+        with _open_lock:
+            store = _open_stores.setdefault(text, cls(text))
+            store._users += 1
+            return store
+
+    def close(self) -> None:
+        """Let go of the store; the last one to do so ends the client and frees the writer's lock."""
+        with _open_lock:
+            self._users -= 1
+            if self._users > 0:
+                return
+            _open_stores.pop(self.location, None)
+        with self._mutex:
+            self._close_client()
+            if self._writer is not None and self._writer.is_locked:
+                (Path(self.location) / _HOLDER).unlink(missing_ok=True)
+                self._writer.release(force=True)
+
+    @property
+    def exists(self) -> bool:
+        """False for a folder in which nobody has written yet."""
+        return self.is_server or (Path(self.location) / "chroma.sqlite3").exists()
+
+    @property
+    def sees_all_writes(self) -> bool:
+        """True where no other process can have written past this client: it is the writer, or asks a server."""
+        return self.is_server or (self._writer is not None and self._writer.is_locked)
+
+    @property
+    def cache(self) -> Path:
+        """Where derived data lies: in the folder itself, or for a server in the user's cache."""
+        if self.is_server:
+            return user_cache_path("polyroute") / "servers" / urlsplit(self.location).netloc.replace(":", "_")
+        return Path(self.location) / "derived"
+
+    @property
+    def client(self) -> ClientAPI:
+        """The Chroma client. Raises `KBStorageError` where the server does not answer or the folder is unusable."""
+        with self._mutex:
+            if self._client is None:
+                self._client = self._connect()
+                self.generation += 1
+            return self._client
+
+    def acquire_writer(self) -> None:
+        """Become the one writer of the folder until `close`; a crash frees the lock. No-op for a server, which takes
+        several. Raises `KBLockedError` while another process writes."""
+        if self._writer is None:
+            return
+        with self._mutex:
+            if self._writer.is_locked:
+                return
+            folder = Path(self.location)
+            with self.errors():
+                folder.mkdir(parents=True, exist_ok=True)
+                self._check_format()
+                try:
+                    self._writer.acquire()
+                except Timeout:
+                    raise KBLockedError(
+                        f"{self._holder()} is writing to {self.location}; try again when it is done, "
+                        "or serve the folder with `chroma run --path` for several writers."
+                    ) from None
+                (folder / _HOLDER).write_text(json.dumps({"pid": os.getpid(), "since": int(time.time())}))
+                if not (folder / _STAMP).exists():
+                    (folder / _STAMP).write_text(
+                        json.dumps({"format": FORMAT, "written_by": f"polyroute {metadata.version('polyroute')}"})
+                    )
+            # Another process may have written since this client read its index; to write on top would corrupt it.
+            self._close_client()
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what Chroma, its HTTP client or the disk raise into one sentence of ours."""
+        import chromadb.errors
+        import httpx
+
+        try:
+            yield
+        except OSError as error:
+            raise self._storage_error(error) from error
+        except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
+            raise self._storage_error(error) from error
+
+    def _storage_error(self, error: Exception) -> Exception:
+        text = " ".join(str(error).split())
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full or "disk is full" in text or "No space left" in text or "File too large" in text:
+            return KBStorageError(
+                f"No space is left for {self.location}; what was acknowledged before is kept. "
+                "Free some space and run the same again."
+            )
+        if self.is_server and (type(error).__module__.startswith("httpx") or "connect" in text.lower()):
+            return KBStorageError(
+                f"The Chroma server at {self.location} does not answer ({text[:200]}); "
+                "start it with `chroma run --path FOLDER --host HOST --port PORT`."
+            )
+        if isinstance(error, PermissionError):
+            return KBStorageError(f"{self.location} cannot be written or read: {text[:200]}.")
+        return KBStorageError(f"Chroma could not work on {self.location}: {text[:300]}")
+
+    def _connect(self) -> ClientAPI:
+        import chromadb
+        from chromadb.config import Settings
+
+        settings = Settings(anonymized_telemetry=False)
+        with self.errors():
+            if not self.is_server:
+                self._check_format()
+                return chromadb.PersistentClient(self.location, settings=settings)
+            parts = urlsplit(self.location)
+            if not parts.hostname:
+                raise KBInputError(f"{self.location!r} names no host; write it as http://host:port.")
+            try:
+                return chromadb.HttpClient(
+                    parts.hostname,
+                    port=parts.port or (443 if parts.scheme == "https" else 8000),
+                    ssl=parts.scheme == "https",
+                    settings=settings,
+                )
+            except ValueError as error:  # Chroma's word for a server that is down
+                raise self._storage_error(ConnectionError(f"could not connect: {error}")) from error
+
+    def _check_format(self) -> None:
+        try:
+            stamp = json.loads((Path(self.location) / _STAMP).read_text())
+        except FileNotFoundError:
+            return
+        except ValueError as error:
+            raise KBFormatError(f"{_STAMP} in {self.location} cannot be read ({error}).") from error
+        check_format(stamp.get("format"), self.location, str(stamp.get("written_by", "a newer polyroute")))
+
+    def _holder(self) -> str:
+        try:
+            holder: dict[str, Any] = json.loads((Path(self.location) / _HOLDER).read_text())
+            since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
+            return f"Process {holder['pid']} (since {since})"
+        except (OSError, ValueError, KeyError):
+            return "Another process"
+
+    def _close_client(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def check_format(found: object, where: str, writer: str) -> None:
+    """Raise `KBFormatError` for a format that only a newer version can read."""
+    if isinstance(found, int) and found > FORMAT:
+        raise KBFormatError(
+            f"{where} was written by {writer} in format {found}, and this version reads up to {FORMAT}; "
+            "upgrade with `pip install -U polyroute`."
+        )

@@ -1,0 +1,1 @@
+"""A chat model whose Mixture-of-Experts experts can be switched off and on."""

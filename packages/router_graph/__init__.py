@@ -1,0 +1,1 @@
+"""The routing graph: think, ask a knowledge base or a model, answer."""

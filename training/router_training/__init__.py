@@ -1,0 +1,1 @@
+"""Train a routing policy from the logs of ordinary graph runs."""
