@@ -39,9 +39,7 @@ def rows(name: str) -> Iterator[dict]:
 
 def questions(split: str) -> list[Question]:
     return [
-        Question(
-            row["question"], row["metadata"]["gold_table"], frozenset(row["metadata"]["gold_passages"])
-        )
+        Question(row["question"], row["metadata"]["gold_table"], frozenset(row["metadata"]["gold_passages"]))
         for row in rows(f"questions.{split}.jsonl")
     ]
 
@@ -67,10 +65,15 @@ def build(catalog: Catalog) -> tuple[KnowledgeBase, KnowledgeBase, float]:
     """The knowledge bases `wikipedia` and `tables`, made where they are not there yet, and the seconds it took."""
     begun = time.perf_counter()
     text = catalog.create(
-        "wikipedia", description="Lead paragraphs of Wikipedia articles about people, places, works and events.", exist_ok=True
+        "wikipedia",
+        description="Lead paragraphs of Wikipedia articles about people, places, works and events.",
+        exist_ok=True,
     )
     table = catalog.create(
-        "tables", description="Wikipedia tables: sports seasons, lists, charts, awards.", modality="table", exist_ok=True
+        "tables",
+        description="Wikipedia tables: sports seasons, lists, charts, awards.",
+        modality="table",
+        exist_ok=True,
     )
     text.add(passages(), on_batch=lambda n: print(".", end="", file=sys.stderr, flush=True))
     table.add(tables(), on_batch=lambda n: print(":", end="", file=sys.stderr, flush=True))

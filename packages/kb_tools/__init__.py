@@ -1,11 +1,11 @@
 """Knowledge bases on Chroma: documents, tables and pictures that find the right thing, with no key and no server.
 
-    from kb_tools import Catalog, Passage
+from kb_tools import Catalog, Passage
 
-    with Catalog("my-knowledge") as catalog:
-        handbook = catalog.create("handbook", description="The staff handbook of our company.")
-        handbook.add([Passage(id="leave", title="Leave", text="Everybody has 30 days of leave a year.")])
-        print(handbook.search("How many days off do I get?", k=1)[0].text)
+with Catalog("my-knowledge") as catalog:
+    handbook = catalog.create("handbook", description="The staff handbook of our company.")
+    handbook.add([Passage(id="leave", title="Leave", text="Everybody has 30 days of leave a year.")])
+    print(handbook.search("How many days off do I get?", k=1)[0].text)
 """
 
 from __future__ import annotations

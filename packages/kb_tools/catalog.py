@@ -30,8 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 class Catalog:
     """Knowledge bases by name. Opening one creates nothing; the first write makes the folder and takes its lock.
 
-    `location` is a folder or the `http://host:port` of a Chroma server. `embedding` is any LangChain `Embeddings`; without
-    one it is MiniLM, on the CPU. `image_embedder` is for knowledge bases of images; without one it is `VisualFeatures`.
+    `location` is a folder or the `http://host:port` of a Chroma server. `embedding` is any LangChain `Embeddings`;
+    without one it is MiniLM, on the CPU. `image_embedder` is for knowledge bases of images; without one it is
+    `VisualFeatures`.
     """
 
     def __init__(
@@ -63,8 +64,8 @@ class Catalog:
     ) -> KnowledgeBase:
         """Make a knowledge base, or with `exist_ok` open the one of that name.
 
-        `description` is the paragraph that a policy reads when it chooses where to ask; `cost_usd` is the price of one search.
-        Raises `KBExistsError` where the name is taken, or taken by another modality.
+        `description` is the paragraph that a policy reads when it chooses where to ask; `cost_usd` is the price of
+        one search. Raises `KBExistsError` where the name is taken, or taken by another modality.
         """
         if not _NAME.fullmatch(name):
             raise KBInputError(
@@ -93,7 +94,7 @@ class Catalog:
             "kb:cost_usd": float(cost_usd),
             REVISION: 0,
         }
-        with self._store.errors():
+        with self._store.session():
             # The visual collection first: the knowledge base exists once its text collection does.
             if visual is not None:
                 self._create(name + _VISUAL, {**header, "kb:embedding": visual.name})
@@ -128,12 +129,10 @@ class Catalog:
         """The knowledge bases that exist, in order."""
         if not self._store.exists:
             return []
-        with self._store.errors():
+        with self._store.session():
             found = [collection.name for collection in self._store.client.list_collections()]
         return sorted(
-            name.removeprefix(_PREFIX)
-            for name in found
-            if name.startswith(_PREFIX) and not name.endswith(_VISUAL)
+            name.removeprefix(_PREFIX) for name in found if name.startswith(_PREFIX) and not name.endswith(_VISUAL)
         )
 
     def remove(self, name: str) -> None:
@@ -142,7 +141,7 @@ class Catalog:
             self.open(name)  # raises, and says what there is
         self._store.acquire_writer()
         for collection in (_PREFIX + name, _PREFIX + name + _VISUAL):
-            with self._store.errors():
+            with self._store.session():
                 there = [c.name for c in self._store.client.list_collections()]
             if collection in there:
                 Space(self._store, collection).drop()

@@ -49,9 +49,7 @@ class Table(_Document):
         width = len(self.header)
         for number, row in enumerate(self.rows):
             if len(row) != width:
-                raise ValueError(
-                    f"row {number} of table {self.id!r} has {len(row)} cells, but the header has {width}"
-                )
+                raise ValueError(f"row {number} of table {self.id!r} has {len(row)} cells, but the header has {width}")
         if self.links is not None and [len(row) for row in self.links] != [width] * len(self.rows):
             raise ValueError(f"links of table {self.id!r} must have the shape of its rows")
         return self

@@ -18,8 +18,8 @@ _PROBES = 50
 
 
 def problems(kb: KnowledgeBase, text: Space, visual: Space | None) -> list[str]:
-    """What is wrong, one sentence each: documents without all of their units, vectors that the index cannot find, pictures
-    that are gone."""
+    """What is wrong, one sentence each: documents without all of their units, vectors that the index cannot
+    find, pictures that are gone."""
     return [*_incomplete(text), *_unfindable(text), *_pictures(kb, text, visual)]
 
 
@@ -47,7 +47,7 @@ def _unfindable(text: Space) -> list[str]:
     if not probes:
         return []
     flat = np.concatenate([segment.vectors for segment in view.segments])
-    with text.store.errors():
+    with text.store.session():
         answer = text.collection.query(query_embeddings=flat[probes], n_results=1, include=["distances"])
     lost = sum(1 for row in (answer["distances"] or []) if not row or row[0] > 1e-3)
     if lost > 0.1 * len(probes):

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 from kb_tools.documents import Image
 from kb_tools.errors import UnreadableFileError
@@ -52,23 +52,36 @@ def decode(data: bytes) -> Pillow.Image:
         with Pillow.open(io.BytesIO(data), formats=FORMATS) as opened:
             width, height = opened.size
             if width * height <= MAX_PIXELS:
-                return _to_rgb(ImageOps.exif_transpose(opened))
+                return _to_rgb(_upright(opened))
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         raise UnreadableFileError(f"The picture is too large to unpack safely ({error}); scale it down.") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableFileError(
+            f"These {len(data)} bytes are no picture in a known format; use one of {', '.join(FORMATS)}."
+        ) from error
     except Exception as error:
         # Pillow's readers let through whatever broken bytes cause: OSError, SyntaxError, struct.error, IndexError...
         raise UnreadableFileError(
-            f"These {len(data)} bytes are no picture that can be read ({type(error).__name__}: {error}); "
-            f"use a whole file in one of {', '.join(FORMATS)}."
+            f"The picture is broken or cut short ({error or type(error).__name__}); save or copy it again."
         ) from error
     raise UnreadableFileError(
         f"The picture claims {width} x {height} pixels, more than the {MAX_PIXELS:,} allowed; scale it down."
     )
 
 
+def _upright(picture: Pillow.Image) -> Pillow.Image:
+    picture.load()
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a camera's broken EXIF block is no reason to lose good pixels
+        return picture
+
+
 def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
+        if layer.getchannel("A").getextrema() == (255, 255):
+            return layer.convert("RGB")
         white = Pillow.new("RGBA", layer.size, "white")
         return Pillow.alpha_composite(white, layer).convert("RGB")
     if picture.mode.startswith(("I", "F")):

@@ -18,7 +18,7 @@ from kb_tools.errors import KBInputError
 from kb_tools.hits import Hit, Mode, Source
 from kb_tools.search.fusion import DEPTH
 from kb_tools.space import Space
-from kb_tools.units import DIGEST, NUMBER, UNITS, document_from, metadata_of, units_of
+from kb_tools.units import DIGEST, NUMBER, UNITS, digest, document_from, metadata_of, units_of
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -75,7 +75,12 @@ class KnowledgeBase:
     """
 
     def __init__(
-        self, text: Space, visual: Space | None, *, embedding: Embeddings, image_embedder: ImageEmbedder | None
+        self,
+        text: Space,
+        visual: Space | None,
+        *,
+        embedding: Embeddings,
+        image_embedder: ImageEmbedder | None,
     ) -> None:
         header = text.header
         self.name = str(header["kb:name"])
@@ -89,24 +94,21 @@ class KnowledgeBase:
         self._visual = visual
         self._tables: TableDatabase | None = None
 
-    def add(
-        self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None
-    ) -> AddReport:
+    def add(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> AddReport:
         """Add documents, or replace those with a known id; unchanged ones cost nothing.
 
-        Written in batches: when `on_batch(n)` is called, n more documents are durable. Raises `KBLockedError` while another
-        process writes to the folder, and `KBInputError` for a document that does not belong here; what came before it is kept.
+        Written in batches: when `on_batch(n)` is called, n more documents are durable. Raises `KBLockedError` while
+        another process writes to the folder, and `KBInputError` for a document that does not belong here; what came
+        before it is kept.
         """
         self._text.store.acquire_writer()
         report = AddReport()
-        try:
-            for batch in _batches(documents, self._checked):
-                report += self._add_batch(batch)
-                if on_batch is not None:
-                    on_batch(len(batch))
-        finally:
-            if report.added or report.updated:
-                self._settle()
+        for batch in _batches(documents, self._checked):
+            report += self._add_batch(batch)
+            if on_batch is not None:
+                on_batch(len(batch))
+        if report.added or report.updated:
+            self._settle()
         return report
 
     def search(
@@ -120,9 +122,9 @@ class KnowledgeBase:
     ) -> list[Hit]:
         """The k best documents.
 
-        `where` is a Chroma metadata filter. `mode` says what a text query looks at. `image`, bytes or a path, asks an image
-        knowledge base for pictures that look alike; with a query as well, both count. Raises `KBInputError` for an empty query,
-        an unknown mode, and a k below 1 or above the number of documents.
+        `where` is a Chroma metadata filter. `mode` says what a text query looks at. `image`, bytes or a path, asks an
+        image knowledge base for pictures that look alike; with a query as well, both count. Raises `KBInputError` for
+        an empty query, an unknown mode, and a k below 1 or above the number of documents.
         """
         if mode not in _MODES:
             raise KBInputError(f"mode is {mode!r}; it can be {', '.join(map(repr, _MODES))}.")
@@ -140,7 +142,7 @@ class KnowledgeBase:
         seen = self._look(query if mode != "lexical" else "", image, where, depth)
         if seen is not None:
             rankings["visual"] = seen
-        return searcher.show(self.name, self._text, view, query, searcher.fuse(rankings, k))
+        return searcher.show(self.name, self._text, view, query, searcher.fuse(rankings, k, self.modality))
 
     def search_by_vector(
         self, vector: Sequence[float], k: int = 5, *, where: Mapping[str, Any] | None = None
@@ -150,7 +152,7 @@ class KnowledgeBase:
         self._check_k(k, len(view.rows_of))
         mask = None if not where else self._text.matching(view, where)
         ranking = searcher.dense(self._text, view, _unit(np.asarray(vector, np.float32)), mask, max(DEPTH, k))
-        return searcher.show(self.name, self._text, view, "", searcher.fuse({"dense": ranking}, k))
+        return searcher.show(self.name, self._text, view, "", searcher.fuse({"dense": ranking}, k, self.modality))
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Documents by id, in that order, as they were added; unknown ids are left out."""
@@ -200,7 +202,9 @@ class KnowledgeBase:
         heads = sorted(f"{doc}#0" for doc in self._text.view().rows_of)
         for start in range(0, len(heads), _BATCH_UNITS):
             records = self._text.records(heads[start : start + _BATCH_UNITS])
-            yield from (document_from(*records[head]) for head in heads[start : start + _BATCH_UNITS] if head in records)
+            yield from (
+                document_from(*records[head]) for head in heads[start : start + _BATCH_UNITS] if head in records
+            )
 
     def check(self) -> list[str]:
         """What is wrong, one sentence each; an empty list is a healthy knowledge base."""
@@ -257,9 +261,7 @@ class KnowledgeBase:
 
         return KBVectorStore(self)
 
-    async def aadd(
-        self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None
-    ) -> AddReport:
+    async def aadd(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> AddReport:
         """`add`, in a thread."""
         return await asyncio.to_thread(self.add, documents, on_batch=on_batch)
 
@@ -316,7 +318,7 @@ class KnowledgeBase:
     def _add_batch(self, batch: list[Document]) -> AddReport:
         latest = {document.id: document for document in batch}
         known = self._sizes(list(latest))
-        new = [d for d in latest.values() if d.id not in known or known[d.id][0] != d.digest()]
+        new = [d for d in latest.values() if d.id not in known or known[d.id][0] != digest(d)]
         if new:
             units = [units_of(document) for document in new]
             flat = list(itertools.chain.from_iterable(units))
@@ -396,12 +398,11 @@ class KnowledgeBase:
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    return unit
 
 
-def _batches(
-    documents: Iterable[Document], checked: Callable[[Document], Document]
-) -> Iterator[list[Document]]:
+def _batches(documents: Iterable[Document], checked: Callable[[Document], Document]) -> Iterator[list[Document]]:
     """Batches of about `_BATCH_UNITS` units. A bad document ends the last batch before the error is raised."""
     batch: list[Document] = []
     size = 0

@@ -1,4 +1,4 @@
-"""From a query to ranked documents: the rankings of one knowledge base, their fusion, and what of each document is shown."""
+"""From a query to ranked documents: the rankings of a knowledge base, their fusion, and what of each hit is shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb_tools import tables
-from kb_tools.documents import MODALITY_OF, Document, Image, Passage, Table
+from kb_tools.documents import MODALITY_OF, Document, Image, Modality, Passage, Table
 from kb_tools.hits import Hit, Source
 from kb_tools.search import analysis, fusion, lexical
 from kb_tools.search.snapshot import View
@@ -59,12 +59,13 @@ def words(view: View, query: str, mask: NDArray[np.bool_] | None, depth: int) ->
     return _ranking(view, np.where((rows > 0) & _alive(view, mask), rows, -np.inf).astype(np.float32), depth)
 
 
-def fuse(rankings: dict[Source, Ranking], k: int) -> Found:
+def fuse(rankings: dict[Source, Ranking], k: int, modality: Modality) -> Found:
     """The best k documents. One ranking keeps its own scores; several are fused by rank."""
     if len(rankings) == 1:
         only = next(iter(rankings.values()))
         return Found(list(zip(only.documents, only.scores, strict=True))[:k], rankings)
-    return Found(fusion.fuse({s: r.documents for s, r in rankings.items()})[:k], rankings)
+    fused = fusion.fuse({s: r.documents for s, r in rankings.items()}, fusion.WEIGHTS[modality])
+    return Found(fused[:k], rankings)
 
 
 def show(kb: str, space: Space, view: View, query: str, found: Found) -> list[Hit]:
@@ -126,7 +127,7 @@ def _text(document: Document, unit: str, view: View, space: Space, found: Found,
             return tables.excerpt(document, range(len(document.rows)))
         return tables.excerpt(document, _matching_rows(document, view, space, found, query))
     if isinstance(document, Passage):
-        return document.text if len(document.text) <= _SNIPPET else unit
+        return document.text if len(document.text) <= _SNIPPET else unit[:_SNIPPET]
     return "\n".join(dict.fromkeys(part for part in (document.caption, document.alt) if part)) or unit
 
 
@@ -146,7 +147,9 @@ def _matching_rows(table: Table, view: View, space: Space, found: Found, query: 
     asked = set(analysis.words(query))
     overlap = {n: len(asked.intersection(analysis.words(" ".join(table.rows[n])))) for n in candidates}
     by_words = sorted((n for n in candidates if overlap[n]), key=lambda n: (-overlap[n], n))[:_ROWS_SHOWN]
-    fused = fusion.fuse({"lexical": [str(n) for n in by_words], "dense": [str(n) for n in near[:_ROWS_SHOWN]]})
+    fused = fusion.fuse(
+        {"lexical": [str(n) for n in by_words], "dense": [str(n) for n in near[:_ROWS_SHOWN]]}, fusion.WEIGHTS["table"]
+    )
     return sorted(int(n) for n, _ in fused[:_ROWS_SHOWN])
 
 

@@ -1,4 +1,4 @@
-"""One Chroma collection with the snapshot that follows it: what a knowledge base keeps for its texts, and for its pictures."""
+"""One Chroma collection with the snapshot that follows it: a knowledge base has one for texts, one for pictures."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SERVER_SLACK = 60_000_000  # µs: writers of a server announce their revisions out of order, if they overlap
 _FILTERS = 16
+_ATTEMPTS = 5
 
 
 class Space:
@@ -33,7 +34,6 @@ class Space:
         self.name = name
         self._mutex = threading.RLock()
         self._generation = -1
-        self._indexed = -1
         self._collection_id = ""
         self._snapshot: Snapshot | None = None
         self._filters: OrderedDict[tuple[int, str], NDArray[np.bool_]] = OrderedDict()
@@ -43,7 +43,7 @@ class Space:
         """The collection as it is now. Raises `UnknownKBError` where it was removed meanwhile."""
         import chromadb.errors
 
-        with self.store.errors():
+        with self.store.session():
             try:
                 return self.store.client.get_collection(self.name, embedding_function=None)
             except chromadb.errors.NotFoundError:
@@ -56,16 +56,30 @@ class Space:
 
     def view(self) -> View:
         """All units as of now, whoever wrote them."""
-        with self._mutex, self.store.errors():
-            collection = self.collection
-            revision = int((collection.metadata or {}).get(REVISION, 0))
-            if self._snapshot is None or self._collection_id != str(collection.id):
-                self._collection_id = str(collection.id)
-                self._snapshot = Snapshot(self.store.cache / self._collection_id, self._collection_id)
-            if self._generation != self.store.generation or self.store.sees_all_writes:
-                self._generation, self._indexed = self.store.generation, revision
-            slack = _SERVER_SLACK if self.store.is_server else 0
-            return self._snapshot.follow(collection, revision, slack=slack)
+        import chromadb.errors
+
+        with self._mutex:
+            for attempt in range(_ATTEMPTS):
+                collection = self.collection
+                revision = int((collection.metadata or {}).get(REVISION, 0))
+                if self._snapshot is None or self._collection_id != str(collection.id):
+                    self._collection_id = str(collection.id)
+                    self._snapshot = Snapshot(self.store.cache / self._collection_id, self._collection_id)
+                if revision == self._snapshot.view.revision:
+                    break
+                # A local client never sees what another process did to the vectors after it first read them (Chroma
+                # issue 3792), and fails on those that were deleted. Only a new client does.
+                if self._generation == self.store.generation and not self.store.sees_all_writes:
+                    self.store.reopen()
+                    collection = self.collection
+                self._generation = self.store.generation
+                try:
+                    with self.store.session(translate=attempt == _ATTEMPTS - 1):
+                        slack = _SERVER_SLACK if self.store.is_server else 0
+                        return self._snapshot.follow(collection, revision, slack=slack)
+                except chromadb.errors.InternalError:
+                    continue  # the other process went on writing meanwhile
+            return self._snapshot.view if self._snapshot is not None else View(-1, [])
 
     def save(self, *, force: bool = False) -> None:
         """Keep the snapshot on disk."""
@@ -74,11 +88,19 @@ class Space:
                 self._snapshot.save(force=force)
 
     def cosine(self, view: View, vector: NDArray[np.float32], *, scan: bool) -> NDArray[np.float32]:
-        """Cosine of a unit vector with each row, exact below `hnsw.EXACT_BELOW` rows or where `scan` asks for it."""
+        """Cosine of a unit vector with each row: a scan below `hnsw.EXACT_BELOW` rows or where `scan` asks for it.
+
+        Scans too where the index fails, as a reader's does when another process deletes meanwhile.
+        """
+        import chromadb.errors
+
         if scan or len(view.ids) < hnsw.EXACT_BELOW:
             return exact.cosine(view, vector)
-        with self.store.errors():
-            return hnsw.cosine(view, self.collection, vector, self._indexed)
+        try:
+            with self.store.session(translate=False):
+                return hnsw.cosine(view, self.collection, vector)
+        except chromadb.errors.InternalError:
+            return exact.cosine(view, vector)
 
     def matching(self, view: View, where: Mapping[str, Any]) -> NDArray[np.bool_]:
         """The rows that a Chroma filter lets through. Raises `KBInputError` for a filter that Chroma refuses."""
@@ -99,10 +121,8 @@ class Space:
         """Text and metadata of units, by id; ids that are not there are left out."""
         if not ids:
             return {}
-        with self.store.errors():
-            found = self.collection.get(
-                ids=list(ids), include=["documents", "metadatas"] if texts else ["metadatas"]
-            )
+        with self.store.session():
+            found = self.collection.get(ids=list(ids), include=["documents", "metadatas"] if texts else ["metadatas"])
         documents = found["documents"] or [""] * len(found["ids"])
         return {
             unit: (text or "", dict(record))
@@ -119,7 +139,7 @@ class Space:
         stale: Sequence[str] = (),
     ) -> None:
         """Write units, remove `stale` ones, then announce both. Durable when it returns; the caller is the writer."""
-        with self.store.errors():
+        with self.store.session():
             collection = self.collection
             revision = _next_revision(collection)
             most = int(self.store.client.get_max_batch_size())
@@ -137,14 +157,14 @@ class Space:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove units and announce it."""
-        with self.store.errors():
+        with self.store.session():
             collection = self.collection
             self._delete(collection, ids)
             _announce(collection, _next_revision(collection))
 
     def drop(self) -> None:
         """Remove the collection and what was derived from it."""
-        with self.store.errors():
+        with self.store.session():
             folder = self.store.cache / str(self.collection.id)
             self.store.client.delete_collection(self.name)
         shutil.rmtree(folder, ignore_errors=True)
@@ -158,7 +178,8 @@ class Space:
         import chromadb.errors
 
         try:
-            return list(self.collection.get(where=dict(where), include=[])["ids"])
+            with self.store.session(translate=False):
+                return list(self.collection.get(where=dict(where), include=[])["ids"])
         except (ValueError, TypeError, chromadb.errors.InvalidArgumentError) as error:
             raise KBInputError(
                 f"where={json.dumps(where)} is no filter that Chroma knows ({' '.join(str(error).split())}); "

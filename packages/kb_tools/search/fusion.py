@@ -7,25 +7,31 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kb_tools.documents import Modality
 from kb_tools.hits import Source
 
-RRF_K = 2
-"""How fast a rank loses worth. Cormack et al. (2009) use 60; with two or three rankings of unequal strength a small k
-keeps the top of each. Tuned on OTT-QA's train questions, like the weights."""
+RRF_K = 1
+"""How fast a rank loses worth. Cormack et al. (2009) use 60, for many rankings of like strength; with two of unlike
+strength a small k keeps the top of the stronger one."""
 
-WEIGHTS: Mapping[Source, float] = {"lexical": 1.0, "dense": 0.6, "visual": 1.0}
-"""What each ranking counts."""
+WEIGHTS: Mapping[Modality, Mapping[Source, float]] = {
+    "text": {"lexical": 1.0, "dense": 0.5},
+    "table": {"lexical": 1.0, "dense": 1.0},
+    "image": {"lexical": 1.0, "dense": 1.0, "visual": 1.0},
+}
+"""What each ranking counts. With RRF_K, the best on OTT-QA's train questions among those that lose to plain parts in no
+row (`benchmarks/kb_tune.py`): a table has a vector for each row, a passage one for all that it says."""
 
 DEPTH = 100
 """How deep each ranking is read."""
 
 
-def fuse(rankings: Mapping[Source, Sequence[str]]) -> list[tuple[str, float]]:
+def fuse(rankings: Mapping[Source, Sequence[str]], weights: Mapping[Source, float]) -> list[tuple[str, float]]:
     """Reciprocal rank fusion: score(d) = Σ weight / (k + rank), rank from 1. Best first, ties by id."""
     scores: dict[str, float] = {}
     for source, ranking in sorted(rankings.items()):
         for rank, doc in enumerate(ranking, start=1):
-            scores[doc] = scores.get(doc, 0.0) + WEIGHTS[source] / (RRF_K + rank)
+            scores[doc] = scores.get(doc, 0.0) + weights[source] / (RRF_K + rank)
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 

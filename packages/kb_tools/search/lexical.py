@@ -57,7 +57,9 @@ class Postings:
             counts.append(part.counts[kept])
             lengths.append(part.lengths[alive])
             offset += int(alive.sum())
-        return cls._from_entries(*(np.concatenate(x) for x in (keys, rows, counts, lengths)))
+        return cls._from_entries(
+            np.concatenate(keys), np.concatenate(rows), np.concatenate(counts), np.concatenate(lengths)
+        )
 
     @classmethod
     def _from_entries(

@@ -1,7 +1,7 @@
 """What a search scans: ids, vectors and postings of one Chroma collection, kept in arrays beside it.
 
-Chroma is the store of record. A snapshot is derived: it follows the collection by its revision, can be thrown away at any
-time, and lies on disk only so that a process need not derive it again.
+Chroma is the store of record. A snapshot is derived: it follows the collection by its revision, can be thrown away at
+any time, and lies on disk only so that a process need not derive it again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +46,6 @@ class Segment:
     """Units that were written together. Arrays are never changed; `alive` says which rows still count."""
 
     ids: list[str]
-    revisions: NDArray[np.int64]
     vectors: NDArray[np.float32]
     """Shape (n, d), unit rows."""
     postings: Postings
@@ -65,7 +65,7 @@ class View:
         self.alive = np.concatenate([s.alive for s in segments] or [np.empty(0, bool)])  # a copy
         self.ids = [unit for s in segments for unit in s.ids]
         self.all_alive = bool(self.alive.all())
-        edges = np.cumsum([len(s) for s in segments])[:-1] if segments else []
+        edges = np.cumsum([len(s) for s in segments], dtype=np.int64)[:-1]
         self.postings = list(zip([s.postings for s in segments], np.split(self.alive, edges), strict=False))
 
     @cached_property
@@ -130,8 +130,8 @@ class Snapshot:
         return self._view
 
     def follow(self, collection: Collection, revision: int, *, slack: int = 0) -> View:
-        """Bring the snapshot up to a revision of its collection, reading again what is up to `slack` older than the last
-        one that was seen. Not for two threads at once."""
+        """Bring the snapshot up to a revision of its collection, reading again what is up to `slack` older than the
+        last one that was seen. Not for two threads at once."""
         if revision == self._view.revision:
             return self._view
         since = self._view.revision
@@ -170,7 +170,6 @@ class Snapshot:
         self._segments.append(
             Segment(
                 ids=ids,
-                revisions=np.array([meta.get(REVISION, 0) for meta in page["metadatas"]], np.int64),
                 vectors=np.asarray(page["embeddings"], np.float32),
                 postings=Postings.build(texts),
                 alive=np.ones(len(ids), bool),
@@ -187,9 +186,7 @@ class Snapshot:
             self._kill(rows.pop(unit))
         missed = sorted(there.difference(rows))
         for start in range(0, len(missed), _PAGE):
-            page = collection.get(
-                ids=missed[start : start + _PAGE], include=["documents", "metadatas", "embeddings"]
-            )
+            page = collection.get(ids=missed[start : start + _PAGE], include=["documents", "metadatas", "embeddings"])
             if page["ids"]:
                 self._append(dict(page), rows)
         return len(gone) + len(missed)
@@ -218,7 +215,7 @@ class Snapshot:
             self._view = View(manifest["revision"], self._segments)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             log.info("The search index in %s cannot be read (%s); it will be derived again.", folder, error)
             self._segments = []
 
@@ -229,9 +226,7 @@ class Snapshot:
         manifest = {
             "stamp": self._stamp,
             "revision": self._view.revision,
-            "segments": [
-                {"file": s.file, "dead": np.flatnonzero(~s.alive).tolist()} for s in self._segments
-            ],
+            "segments": [{"file": s.file, "dead": np.flatnonzero(~s.alive).tolist()} for s in self._segments],
         }
         draft = folder / f"manifest.{uuid.uuid4().hex}"
         draft.write_text(json.dumps(manifest))
@@ -246,9 +241,7 @@ class Snapshot:
 def _pages(collection: Collection, where: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     offset = 0
     while True:
-        page = collection.get(
-            where=where, limit=_PAGE, offset=offset, include=["documents", "metadatas", "embeddings"]
-        )
+        page = collection.get(where=where, limit=_PAGE, offset=offset, include=["documents", "metadatas", "embeddings"])
         if page["ids"]:
             yield dict(page)
         if len(page["ids"]) < _PAGE:
@@ -259,7 +252,6 @@ def _pages(collection: Collection, where: dict[str, Any] | None) -> Iterator[dic
 def _merge(segments: Sequence[Segment]) -> Segment:
     return Segment(
         ids=[unit for s in segments for unit, alive in zip(s.ids, s.alive, strict=True) if alive],
-        revisions=np.concatenate([s.revisions[s.alive] for s in segments]),
         vectors=np.concatenate([s.vectors[s.alive] for s in segments]),
         postings=Postings.merge([(s.postings, s.alive) for s in segments]),
         alive=np.ones(sum(int(s.alive.sum()) for s in segments), bool),
@@ -274,7 +266,6 @@ def _write_segment(folder: Path, segment: Segment) -> str:
         folder / f"{name}.npz",
         allow_pickle=False,
         ids=np.frombuffer(json.dumps(segment.ids).encode(), np.uint8),
-        revisions=segment.revisions,
         keys=postings.keys,
         starts=postings.starts,
         rows=postings.rows,
@@ -292,7 +283,6 @@ def _read_segment(folder: Path, entry: dict[str, Any]) -> Segment:
         alive[entry["dead"]] = False
         return Segment(
             ids=ids,
-            revisions=file["revisions"],
             vectors=np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False),
             postings=Postings(file["keys"], file["starts"], file["rows"], file["counts"], file["lengths"]),
             alive=alive,

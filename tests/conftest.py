@@ -1,0 +1,34 @@
+"""What every test runs under: no network but loopback (see pyproject.toml), no telemetry, one torch thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# The one place where the test suite sets the environment; child processes inherit it.
+os.environ.update(
+    {
+        "ANONYMIZED_TELEMETRY": "False",
+        "HF_HUB_OFFLINE": "1",
+        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+        "LANGGRAPH_NO_VERSION_CHECK": "true",
+        "LANGSMITH_TRACING": "false",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_OFFLINE": "1",
+    }
+)
+
+DATA = Path(os.environ.get("POLYROUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The benchmark data that lies beside the project."""
+    if not DATA.is_dir():
+        pytest.skip(f"the benchmark data is not in {DATA}; set POLYROUTE_DATA to run this test")
+    return DATA
