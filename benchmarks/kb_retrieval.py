@@ -2,8 +2,8 @@
 
     python benchmarks/kb_retrieval.py [--split dev] [--folder FOLDER]
 
-Plain parts are what anyone would put together first: BM25 with stemming (bm25s, k1 1.5, b 0.75), MiniLM int8, and their RRF with k = 60.
-Ours are the three modes of `KnowledgeBase.search`. All settings were chosen on the train questions.
+Plain parts are what anyone would put together first: BM25 with stemming (bm25s, k1 1.5, b 0.75), MiniLM int8, and their
+RRF with k = 60. Ours are the three modes of `KnowledgeBase.search`. All settings were chosen on the train questions.
 """
 
 from __future__ import annotations
@@ -83,9 +83,8 @@ def report(
         one, five, text = shown(ours(mode), gold)
         print(f"  ours  {mode:14}  {text}")
     held = one >= best1 and five >= best5
-    print(
-        f"  hybrid against the best plain: {one - best1:+.3f} at 1, {five - best5:+.3f} at 5: {'held' if held else 'MISSED'}"
-    )
+    verdict = "held" if held else "MISSED"
+    print(f"  hybrid against the best plain: {one - best1:+.3f} at 1, {five - best5:+.3f} at 5: {verdict}")
     return held
 
 
