@@ -78,7 +78,7 @@ def main() -> None:
                 problems = kb.check()
             expect(
                 there == count and bool(hit) and free and not problems,
-                f"run {run}: {there} of {count} acknowledged, index answers: {bool(hit)}, lock free: {free}, {problems}",
+                f"run {run}: {there} of {count} acknowledged, answers: {bool(hit)}, lock free: {free}, {problems}",
             )
 
         print("Two writers")
