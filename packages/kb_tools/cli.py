@@ -11,12 +11,12 @@ import typer
 from kb_tools.cli_add import (
     DEFAULT_FOLDER,
     FOLDER_VARIABLE,
+    brought_up_to,
     counted,
     describe_files,
     print_next,
     print_report,
     remove_if_empty,
-    same,
 )
 from kb_tools.documents import Modality
 from kb_tools.errors import KBError, KBInputError
@@ -85,7 +85,7 @@ def add(
                 cost_usd=cost or 0.0,
             )
         else:
-            kb = same(catalog.open(name), modality=modality, description=description, cost_usd=cost)
+            kb = brought_up_to(catalog.open(name), modality=modality, description=description, cost_usd=cost)
         try:
             with loaders.progress_bar() as on_progress:
                 report = loaders.load(kb, paths, on_progress=on_progress)
@@ -99,7 +99,7 @@ def add(
         raise KBInputError(f"Nothing of it could be taken in; {name!r} {left}.")
     if new and description is None:
         terminal.note(
-            "Its description was made from the file names. A paragraph of yours (--description, when it is made) helps "
+            "Its description was made from the file names. A paragraph of yours (--description) helps "
             "whoever must choose where to ask."
         )
     print_next(name, files, report, folder)

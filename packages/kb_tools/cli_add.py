@@ -36,18 +36,16 @@ def describe_files(files: Sequence[FoundFile]) -> str:
     return f"{counted(len(read), 'file')} ({by_kind}): {', '.join(names[:_NAMED])}{more}."
 
 
-def same(
+def brought_up_to(
     kb: KnowledgeBase, *, modality: Modality | None, description: str | None, cost_usd: float | None
 ) -> KnowledgeBase:
-    """The knowledge base, if it is what the options say. Raises `KBExistsError` if not."""
-    wanted = {"modality": modality, "description": description, "cost_usd": cost_usd}
-    for field, value in wanted.items():
-        if value is not None and value != (there := getattr(kb, field)):
-            option = field.removesuffix("_usd")
-            raise KBExistsError(
-                f"{kb.name!r} was made with --{option} {there!r} and keeps it; leave --{option} out, "
-                f"or remove {kb.name!r} first."
-            )
+    """The knowledge base with the description and price of the options. Raises `KBExistsError` for another modality."""
+    if modality is not None and modality != kb.modality:
+        raise KBExistsError(
+            f"{kb.name!r} holds {kb.modality} and stays so; leave --modality out, or choose another name."
+        )
+    if (description, cost_usd) not in {(None, None), (kb.description, kb.cost_usd)}:
+        kb.update(description=description, cost_usd=cost_usd)
     return kb
 
 

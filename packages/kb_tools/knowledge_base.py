@@ -189,6 +189,27 @@ class KnowledgeBase:
             location=self._text.store.location,
         )
 
+    def update(self, *, description: str | None = None, cost_usd: float | None = None) -> None:
+        """Change the paragraph that a policy reads, or the price of a search in USD."""
+        if cost_usd is not None and not cost_usd >= 0:
+            raise KBInputError(f"cost_usd is {cost_usd}; the price of a search is 0 or more USD.")
+        self._text.store.acquire_writer()
+        if description is not None:
+            self._text.describe_as(**{"kb:description": description})
+            self.description = description
+        if cost_usd is not None:
+            self._text.describe_as(**{"kb:cost_usd": float(cost_usd)})
+            self.cost_usd = float(cost_usd)
+
+    def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vector of each document's head, shape (len(ids), d), without embedding anything. Raises `KBInputError`
+        for an unknown id."""
+        view = self._text.view()
+        unknown = [doc for doc in ids if f"{doc}#0" not in view.rows]
+        if unknown:
+            raise KBInputError(f"{self.name!r} holds no document {unknown[0]!r}.")
+        return np.array([view.vector(view.rows[f"{doc}#0"]) for doc in ids], np.float32)
+
     def sources(self) -> dict[str, list[str]]:
         """The ids of the documents that came from each source (metadata `source`)."""
         found: dict[str, list[str]] = {}

@@ -34,6 +34,7 @@ class Space:
         self.name = name
         self._mutex = threading.RLock()
         self._generation = -1
+        self._handle: tuple[int, Collection | None] = (-1, None)
         self._collection_id = ""
         self._snapshot: Snapshot | None = None
         self._filters: OrderedDict[tuple[int, str], NDArray[np.bool_]] = OrderedDict()
@@ -45,9 +46,16 @@ class Space:
 
         with self.store.session():
             try:
-                return self.store.client.get_collection(self.name, embedding_function=None)
+                collection = self.store.client.get_collection(self.name, embedding_function=None)
             except chromadb.errors.NotFoundError:
                 raise UnknownKBError(f"The knowledge base behind {self.name!r} was removed.") from None
+            self._handle = (self.store.generation, collection)
+            return collection
+
+    def _known_collection(self) -> Collection:
+        """The handle that was last fetched, for reading units by id; fetching it costs as much as the reading."""
+        generation, collection = self._handle
+        return collection if collection is not None and generation == self.store.generation else self.collection
 
     @property
     def header(self) -> dict[str, Any]:
@@ -98,7 +106,7 @@ class Space:
             return exact.cosine(view, vector)
         try:
             with self.store.session(translate=False):
-                return hnsw.cosine(view, self.collection, vector)
+                return hnsw.cosine(view, self._known_collection(), vector)
         except chromadb.errors.InternalError:
             return exact.cosine(view, vector)
 
@@ -122,7 +130,9 @@ class Space:
         if not ids:
             return {}
         with self.store.session():
-            found = self.collection.get(ids=list(ids), include=["documents", "metadatas"] if texts else ["metadatas"])
+            found = self._known_collection().get(
+                ids=list(ids), include=["documents", "metadatas"] if texts else ["metadatas"]
+            )
         documents = found["documents"] or [""] * len(found["ids"])
         return {
             unit: (text or "", dict(record))
@@ -161,6 +171,12 @@ class Space:
             collection = self.collection
             self._delete(collection, ids)
             _announce(collection, _next_revision(collection))
+
+    def describe_as(self, **changed: Any) -> None:
+        """Change what the collection says of itself."""
+        with self.store.session():
+            collection = self.collection
+            collection.modify(metadata={**(collection.metadata or {}), **changed})
 
     def drop(self) -> None:
         """Remove the collection and what was derived from it."""

@@ -98,10 +98,10 @@ class Sandbox:
 
     @contextmanager
     def time_limit(self) -> Iterator[None]:
-        """Interrupt what runs inside when the time is up.
+        """Interrupt what runs inside when the time is up. Until then a sort may fill temporary files, not memory.
 
-        From a thread and not by sqlite's progress handler, which would need Python's lock every few steps: beside a
-        busy thread, that makes a query a hundred times slower.
+        From a thread and not by sqlite's progress handler, which has to call Python every few steps to be prompt: with
+        a call at every tenth step, a sum over a million rows took three times as long.
         """
         done = threading.Event()
 

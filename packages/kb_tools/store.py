@@ -49,7 +49,7 @@ class Store:
         self._reopening = False
         self._depth = threading.local()
         self.generation = 0
-        """Counts the clients that were opened: a collection handle of an older generation must not be used."""
+        """Counts the clients that were closed: a collection handle of an older generation must not be used."""
 
     @classmethod
     def open(cls, location: str | Path) -> Store:
@@ -98,7 +98,6 @@ class Store:
         with self._mutex:
             if self._client is None:
                 self._client = self._connect()
-                self.generation += 1
             return self._client
 
     def acquire_writer(self) -> None:
@@ -130,8 +129,8 @@ class Store:
 
     @contextlib.contextmanager
     def session(self, *, translate: bool = True) -> Iterator[None]:
-        """Use the client inside: it stays open meanwhile, and what Chroma, its HTTP client or the disk raise becomes one
-        sentence of ours, unless `translate` is off. May be nested."""
+        """Use the client inside: it stays open meanwhile, and what Chroma, its HTTP client or the disk raise becomes
+        one sentence of ours, unless `translate` is off. May be nested."""
         depth = getattr(self._depth, "value", 0)
         if depth == 0:
             with self._idle:
@@ -234,6 +233,7 @@ class Store:
             # The protocol that Chroma gives as its client's type lacks this method.
             self._client.close()  # type: ignore[attr-defined]
             self._client = None
+            self.generation += 1
 
 
 def check_format(found: object, where: str, writer: str) -> None:

@@ -28,7 +28,7 @@ WINDOW, OVERLAP = 1_000, 100
 WHOLE = 1_600
 """A text up to this length is one unit: little of it is cut, and each further window costs as much as a text."""
 _ONE_CARD = 6_000
-"""A text up to this length is one text to BM25, which splitting would rob of its context; its windows have vectors only."""
+"""A text up to this length is one text to BM25, which splitting would rob of context; its windows have vectors only."""
 _VERSION = 2
 """Raise it when the same document makes other units: an `add` then writes it again."""
 _CARD_CHARACTERS = 20_000  # a table up to this size has all its words in one unit

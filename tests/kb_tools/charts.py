@@ -1,11 +1,15 @@
-"""Charts to search in: drawn by matplotlib without a display, the same arguments give the same bytes."""
+"""Charts drawn by matplotlib without a display, and what befalls them; the same arguments give the same bytes."""
 
 from __future__ import annotations
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
+
+from PIL import Image, ImageEnhance
+
+from kb_tools.images import decode
 
 Kind = Literal["bar", "line", "pie", "scatter"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -55,3 +59,44 @@ def draw_charts(count: int, *, seed: int) -> list[bytes]:
         title = f"{rng.choice(_TOPICS)} in {rng.choice(_PLACES)}, {rng.randint(1990, 2024)}"
         charts.append(render_chart(kind, values, title=title, colour=rng.choice(_COLOURS)))
     return charts
+
+
+def alterations(seed: int, *, harsh: bool = False) -> dict[str, Callable[[bytes], bytes]]:
+    """What happens to a picture on its way through documents and web pages; chance (where, which way) by `seed`.
+
+    Rescaled to 60 % (harsh: 15 %), JPEG of quality 30 (5), cropped by 5 % of each side (12 %), darker or brighter by
+    30 % (60 % or 80 %), greyscale (with half the contrast), rotated by 2 degrees (5).
+    """
+    rng = random.Random(seed)
+
+    def rescale(picture: Image.Image) -> bytes:
+        part = 15 if harsh else 60
+        return _saved(picture.resize((picture.width * part // 100, picture.height * part // 100)))
+
+    def recompress(picture: Image.Image) -> bytes:
+        return _saved(picture, "JPEG", quality=5 if harsh else 30)
+
+    def crop(picture: Image.Image) -> bytes:
+        part = 88 if harsh else 95
+        width, height = picture.width * part // 100, picture.height * part // 100
+        left, top = rng.randint(0, picture.width - width), rng.randint(0, picture.height - height)
+        return _saved(picture.crop((left, top, left + width, top + height)))
+
+    def brightness(picture: Image.Image) -> bytes:
+        return _saved(ImageEnhance.Brightness(picture).enhance(rng.choice([0.4, 1.8] if harsh else [0.7, 1.3])))
+
+    def greyscale(picture: Image.Image) -> bytes:
+        return _saved(ImageEnhance.Contrast(picture.convert("L")).enhance(0.5 if harsh else 1))
+
+    def rotate(picture: Image.Image) -> bytes:
+        angle = rng.choice([-5, 5] if harsh else [-2, 2])
+        return _saved(picture.rotate(angle, Image.Resampling.BICUBIC, fillcolor="white"))
+
+    steps = [rescale, recompress, crop, brightness, greyscale, rotate]
+    return {step.__name__: lambda data, step=step: step(decode(data)) for step in steps}
+
+
+def _saved(picture: Image.Image, format: str = "PNG", **options: int) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format=format, **options)
+    return out.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from tests.kb_tools.conftest import ANIMALS
 
 from kb_tools import Catalog, KnowledgeBase, Passage
 from kb_tools.errors import (
@@ -18,7 +19,6 @@ from kb_tools.errors import (
     KBStorageError,
     UnknownKBError,
 )
-from tests.kb_tools.conftest import ANIMALS
 
 
 def test_opening_a_catalog_creates_nothing(tmp_path: Path):
@@ -82,9 +82,12 @@ def test_a_taken_name_is_refused_unless_it_is_meant(animals: KnowledgeBase, cata
 
 
 def test_another_embedding_is_refused_with_the_way_out(animals: KnowledgeBase, catalog: Catalog, tmp_path: Path):
-    with Catalog(tmp_path / "kb", embedding=DeterministicFakeEmbedding(size=8)) as other:
-        with pytest.raises(EmbeddingMismatchError, match=r"made with the embedding 'all-MiniLM-L6-v2/int8/1'.*rebuild"):
-            other.open("animals")
+    sentence = r"made with the embedding 'all-MiniLM-L6-v2/int8/1'.*rebuild"
+    with (
+        Catalog(tmp_path / "kb", embedding=DeterministicFakeEmbedding(size=8)) as other,
+        pytest.raises(EmbeddingMismatchError, match=sentence),
+    ):
+        other.open("animals")
     assert animals.count() == 4
 
 

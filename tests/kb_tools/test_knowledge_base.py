@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from pydantic import ValidationError
+from tests.kb_tools.conftest import ANIMALS
 
 from kb_tools import Catalog, KnowledgeBase, Passage, Table
 from kb_tools.errors import KBInputError
 from kb_tools.search import hnsw
-from tests.kb_tools.conftest import ANIMALS
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
@@ -169,3 +169,20 @@ def test_a_document_of_another_modality_is_refused_and_what_came_before_is_kept(
 def test_a_ragged_table_is_refused():
     with pytest.raises(ValidationError, match="row 1 of table 't' has 1 cells, but the header has 2"):
         Table(id="t", header=["a", "b"], rows=[["1", "2"], ["3"]])
+
+
+def test_description_and_price_can_change_and_stay(catalog: Catalog, animals: KnowledgeBase, tmp_path, minilm):
+    animals.update(description="A better paragraph.", cost_usd=0.25)
+    catalog.close()
+    with Catalog(tmp_path / "kb", embedding=minilm) as again:
+        described = again.open("animals").describe()
+    assert (described.description, described.cost_usd, described.documents) == ("A better paragraph.", 0.25, 4)
+    with pytest.raises(KBInputError, match="0 or more USD"):
+        animals.update(cost_usd=-1)
+
+
+def test_vectors_are_those_that_were_embedded(animals: KnowledgeBase, minilm):
+    cat = ANIMALS[0]
+    assert animals.vectors(["cat"])[0] == pytest.approx(minilm.embed_query(f"{cat.title}. {cat.text}"), abs=1e-5)
+    with pytest.raises(KBInputError, match="'unicorn'"):
+        animals.vectors(["unicorn"])

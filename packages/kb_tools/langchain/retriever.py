@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -10,13 +11,15 @@ from langchain_core.retrievers import BaseRetriever
 
 from kb_tools.hits import Hit, Mode
 from kb_tools.knowledge_base import KnowledgeBase
+from kb_tools.langchain.calling import search_up_to
 
 
 class KBRetriever(BaseRetriever):
     """Searches one knowledge base; `k`, `where` and `mode` can be given again in each `invoke`.
 
     The metadata of a returned document is that of the stored one, and where it came from: `kb`, `doc_id`, `title`,
-    `score`, `modality` and `found` (which search found it, at which rank). Raises what `KnowledgeBase.search` raises.
+    `score`, `modality` and `found` (which search found it, at which rank). Raises `KBInputError` for an empty query,
+    a k below 1 and a filter that Chroma refuses.
     """
 
     kb: KnowledgeBase
@@ -29,12 +32,13 @@ class KBRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **changed: Any
     ) -> list[Document]:
-        return [as_document(hit) for hit in self.kb.search(query, **self._settings(changed))]
+        return [as_document(hit) for hit in search_up_to(self.kb, query, **self._settings(changed))]
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **changed: Any
     ) -> list[Document]:
-        return [as_document(hit) for hit in await self.kb.asearch(query, **self._settings(changed))]
+        hits = await asyncio.to_thread(search_up_to, self.kb, query, **self._settings(changed))
+        return [as_document(hit) for hit in hits]
 
     def _settings(self, changed: dict[str, Any]) -> dict[str, Any]:
         return {"k": self.k, "where": self.where, "mode": self.mode, **changed}

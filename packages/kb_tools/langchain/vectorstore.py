@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from langchain_core.documents import Document
@@ -30,6 +30,18 @@ class KBVectorStore(VectorStore):
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self.kb = kb
+        self._catalog: Catalog | None = None
+
+    def close(self) -> None:
+        """Close the catalog that `from_texts` opened, and free its folder for other writers."""
+        if self._catalog is not None:
+            self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
 
     @property
     def embeddings(self) -> Embeddings:
@@ -124,8 +136,8 @@ class KBVectorStore(VectorStore):
     ) -> list[Document]:
         """The same, from a vector."""
         hits = self._hits(embedding, max(k, fetch_k), filter)
-        vectors = self.embeddings.embed_documents([hit.text for hit in hits]) if hits else []
-        chosen = maximal_marginal_relevance(np.asarray(embedding), vectors, lambda_mult, k)
+        vectors = self.kb.vectors([hit.doc_id for hit in hits])
+        chosen = maximal_marginal_relevance(np.asarray(embedding), list(vectors), lambda_mult, k)
         return self.get_by_ids([hits[number].doc_id for number in chosen])
 
     @classmethod
@@ -141,13 +153,23 @@ class KBVectorStore(VectorStore):
         description: str = "Passages that were added through LangChain.",
         **kwargs: Any,
     ) -> KBVectorStore:
-        """Open or create the knowledge base `name` in the catalog at `location`, and add the texts to it."""
-        store = cls(Catalog(location, embedding=embedding).create(name, description=description, exist_ok=True))
-        store.add_texts(texts, metadatas, ids=ids)
+        """Open or create the knowledge base `name` in the catalog at `location`, and add the texts to it.
+
+        The catalog stays open until `close`, or the end of the `with` block.
+        """
+        catalog = Catalog(location, embedding=embedding)
+        try:
+            store = cls(catalog.create(name, description=description, exist_ok=True))
+            store.add_texts(texts, metadatas, ids=ids)
+        except BaseException:
+            catalog.close()
+            raise
+        store._catalog = catalog
         return store
 
     def _hits(self, vector: Sequence[float], k: int, where: dict[str, Any] | None) -> list[Hit]:
-        return self.kb.search_by_vector(vector, k, where=where)
+        size = self.kb.count()
+        return self.kb.search_by_vector(vector, min(k, size), where=where) if size else []
 
     def _select_relevance_score_fn(self) -> Any:
         # LangChain wants 0 to 1; a cosine below 0 is as irrelevant as 0.

@@ -99,6 +99,15 @@ class View:
             found.setdefault(doc_of(unit), []).append(row)
         return found
 
+    def vector(self, row: int) -> NDArray[np.float32]:
+        """The vector of a row, shape (d,)."""
+        for segment in self.segments:
+            if row < len(segment):
+                vector: NDArray[np.float32] = segment.vectors[row]
+                return vector
+            row -= len(segment)
+        raise IndexError(row)
+
     @cached_property
     def _one_row_each(self) -> bool:
         return len(self.documents) == len(self.ids)
