@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kb_tools import searcher
 from kb_tools.documents import MODALITY_OF, Document, Image, Modality, Table
-from kb_tools.errors import KBInputError
+from kb_tools.errors import KBInputError, UnreadableFileError
 from kb_tools.hits import Hit, Mode, Source
 from kb_tools.search.fusion import DEPTH
 from kb_tools.space import Space
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kb_tools.sql import Cell, SQLResult, TableDatabase
 
 _BATCH_UNITS = 512
+_PICTURES = 16
 _MODES = ("hybrid", "dense", "lexical")
 
 
@@ -358,10 +359,25 @@ class KnowledgeBase:
 
     def _add_pictures(self, pictures: Sequence[Image]) -> None:
         assert self._visual is not None and self._image_embedder is not None
-        vectors = self._image_embedder.embed_images([picture.read() for picture in pictures])
+        # A few at a time: their bytes may be large.
+        vectors = np.concatenate([self._seen(pictures[n : n + _PICTURES]) for n in range(0, len(pictures), _PICTURES)])
         ids = [f"{picture.id}#0" for picture in pictures]
         # Written before the texts: a document counts as added once its head is in the text space.
         self._visual.write(ids, [""] * len(ids), vectors, [{NUMBER: 0} for _ in ids])
+
+    def _seen(self, pictures: Sequence[Image]) -> NDArray[np.float32]:
+        assert self._image_embedder is not None
+        data = []
+        for picture in pictures:
+            try:
+                data.append(picture.read())
+            except OSError as error:
+                raise UnreadableFileError(f"The picture of {picture.id!r} cannot be read: {error}") from error
+        try:
+            return self._image_embedder.embed_images(data)
+        except UnreadableFileError as error:
+            names = ", ".join(repr(picture.id) for picture in pictures)
+            raise UnreadableFileError(f"One of the pictures {names} cannot be read: {error}") from error
 
     def _look(
         self, query: str, image: bytes | str | Path | None, where: Mapping[str, Any] | None, depth: int
@@ -374,8 +390,7 @@ class KnowledgeBase:
                 )
             return None
         if image is not None:
-            data = image if isinstance(image, bytes) else Path(image).read_bytes()
-            vectors: NDArray[np.float32] | None = self._image_embedder.embed_images([data])
+            vectors: NDArray[np.float32] | None = self._image_embedder.embed_images([_bytes_of(image)])
         else:
             vectors = self._image_embedder.embed_texts([query]) if query.strip() else None
         if vectors is None:
@@ -415,6 +430,17 @@ class KnowledgeBase:
         as_array = getattr(self.embedding, "embed_array", None)  # MiniLM's own, without a detour through lists
         vectors = as_array(texts) if as_array is not None else self.embedding.embed_documents(texts)
         return _unit(np.asarray(vectors, np.float32))
+
+
+def _bytes_of(image: bytes | str | Path) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise KBInputError(
+            f"The image {str(image)!r} cannot be read ({error.strerror}); give a picture's path."
+        ) from error
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
