@@ -82,7 +82,7 @@ def test_a_taken_name_is_refused_unless_it_is_meant(animals: KnowledgeBase, cata
 
 
 def test_another_embedding_is_refused_with_the_way_out(animals: KnowledgeBase, catalog: Catalog, tmp_path: Path):
-    sentence = r"made with the embedding 'all-MiniLM-L6-v2/int8/1'.*rebuild"
+    sentence = r"made with the embedding 'all-MiniLM-L6-v2/int8/2'.*rebuild"
     with (
         Catalog(tmp_path / "kb", embedding=DeterministicFakeEmbedding(size=8)) as other,
         pytest.raises(EmbeddingMismatchError, match=sentence),

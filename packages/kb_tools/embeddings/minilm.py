@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DIMENSION = 384
 MAX_TOKENS = 256
 """What the model was trained on; a longer text is cut."""
-_EXPORT_VERSION = 1
+_EXPORT_VERSION = 2
 _PIP_LINE = "pip install 'polyroute[embed]'"
 
 

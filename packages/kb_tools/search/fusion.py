@@ -45,9 +45,13 @@ def top(scores: NDArray[np.float32], names: Sequence[str], depth: int) -> list[t
         return []
     if depth < n:
         floor = np.partition(scores, n - depth)[n - depth]
-        rows = np.flatnonzero(scores >= floor - np.float32(1e-6))  # with all that tie at the edge
+        # With all that tie at the edge; but where the edge is -inf, only what was found.
+        rows = np.flatnonzero(scores >= floor - np.float32(1e-6) if floor > -np.inf else scores > -np.inf)
     else:
-        rows = np.arange(n)
-    best = [(round(float(scores[row]), 6), int(row)) for row in rows if scores[row] > -np.inf]
-    best.sort(key=lambda item: (-item[0], names[item[1]]))
-    return [(row, score) for score, row in best[:depth]]
+        rows = np.flatnonzero(scores > -np.inf)
+    rounded = np.round(scores[rows].astype(np.float64), 6)
+    order = np.argsort(-rounded, kind="stable")
+    best = list(zip(rows[order].tolist(), rounded[order].tolist(), strict=True))
+    if len(np.unique(rounded)) < len(rounded):
+        best.sort(key=lambda item: (-item[1], names[item[0]]))
+    return best[:depth]

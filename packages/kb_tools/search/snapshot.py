@@ -109,15 +109,19 @@ class View:
         raise IndexError(row)
 
     @cached_property
-    def _one_row_each(self) -> bool:
-        return len(self.documents) == len(self.ids)
+    def _grouped(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
+        """The order that puts the rows of each document side by side (None: they are), and where each begins."""
+        codes = self.document_of_row
+        order = None if bool((np.diff(codes) >= 0).all()) else np.argsort(codes, kind="stable")
+        in_order = codes if order is None else codes[order]
+        return order, np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]])[: len(codes)])
 
     def per_document(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """A document scores what its best unit scores: (rows,) → (documents,)."""
-        if self._one_row_each:
-            return scores  # then rows and documents have the same order
-        best = np.full(len(self.documents), -np.inf, dtype=np.float32)
-        np.maximum.at(best, self.document_of_row, scores)
+        order, starts = self._grouped
+        if len(starts) == len(scores):
+            return scores  # a row each, so rows and documents have the same order
+        best: NDArray[np.float32] = np.maximum.reduceat(scores if order is None else scores[order], starts)
         return best
 
 
@@ -292,7 +296,7 @@ def _read_segment(folder: Path, entry: dict[str, Any]) -> Segment:
         alive[entry["dead"]] = False
         return Segment(
             ids=ids,
-            vectors=np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False),
+            vectors=np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)),
             postings=Postings(file["keys"], file["starts"], file["rows"], file["counts"], file["lengths"]),
             alive=alive,
             file=name,
