@@ -1,0 +1,77 @@
+"""What may be spent: amounts of money, tokens, calls and time, and the limits that a run keeps to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PICO = 10**12
+"""Money is counted in whole picodollars (10⁻¹² USD): sums are exact in any order, and a price of 0.000001 USD per
+million tokens still counts."""
+
+
+def picodollars(usd: float) -> int:
+    """USD as whole picodollars."""
+    return round(usd * PICO)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a call takes, at the most or in fact. Exact: whole picodollars, tokens, calls and milliseconds."""
+
+    picousd: int = 0
+    tokens: int = 0
+    calls: int = 0
+    milliseconds: int = 0
+    """Time spent in calls, added up; calls side by side count each."""
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def usd(self) -> float:
+        """The money in USD, for people."""
+        return self.picousd / PICO
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain data, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, *, usd: float = 0.0, tokens: int = 0, calls: int = 0, seconds: float = 0.0) -> Self:
+        """An amount in the units that people use."""
+        return cls(picodollars(usd), tokens, calls, round(1000 * seconds))
+
+
+class Budget(BaseModel):
+    """The limits of a run; None is no limit. `answer` is kept back from everything but the answer itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usd: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+    calls: int | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds spent in calls, added up."""
+    answer_usd: float = Field(default=0.0, ge=0)
+    """USD that only the answer may use, so that a run can always end with one."""
+    answer_tokens: int = Field(default=0, ge=0)
+    answer_calls: int = Field(default=0, ge=0)
+
+    def limits(self, *, for_answer: bool) -> dict[str, int | None]:
+        """The limit of each field of `Amount`, without the answer's reserve where the call is not the answer."""
+
+        def less(limit: int | None, kept: int) -> int | None:
+            return None if limit is None else limit - (0 if for_answer else kept)
+
+        return {
+            "picousd": less(None if self.usd is None else picodollars(self.usd), picodollars(self.answer_usd)),
+            "tokens": less(self.tokens, self.answer_tokens),
+            "calls": less(self.calls, self.answer_calls),
+            "milliseconds": None if self.seconds is None else round(1000 * self.seconds),
+        }
