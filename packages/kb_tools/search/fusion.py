@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from kb_tools.documents import Modality
 from kb_tools.hits import Source
 
-RRF_K = 1
+RRF_K = 2
 """How fast a rank loses worth. Cormack et al. (2009) use 60, for many rankings of like strength; with two of unlike
 strength a small k keeps the top of the stronger one."""
 
 WEIGHTS: Mapping[Modality, Mapping[Source, float]] = {
-    "text": {"lexical": 1.0, "dense": 0.5},
+    "text": {"lexical": 1.0, "dense": 0.4},
     "table": {"lexical": 1.0, "dense": 1.0},
     "image": {"lexical": 1.0, "dense": 1.0, "visual": 1.0},
 }
