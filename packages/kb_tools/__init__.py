@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from kb_tools.documents import Document, Image, Passage, Table
     from kb_tools.errors import KBError
     from kb_tools.hits import Hit
-    from kb_tools.knowledge_base import AddReport, Description, KnowledgeBase
+    from kb_tools.indexer import AddReport
+    from kb_tools.knowledge_base import Description, KnowledgeBase
 
 _HOME = {
-    "AddReport": "kb_tools.knowledge_base",
+    "AddReport": "kb_tools.indexer",
     "Catalog": "kb_tools.catalog",
     "Description": "kb_tools.knowledge_base",
     "Document": "kb_tools.documents",

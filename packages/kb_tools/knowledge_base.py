@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kb_tools import searcher
-from kb_tools.documents import MODALITY_OF, Document, Image, Modality, Table
-from kb_tools.errors import KBInputError, UnreadableFileError
+from kb_tools.documents import Document, Modality, Table
+from kb_tools.errors import KBInputError
 from kb_tools.hits import Hit, Mode, Source
+from kb_tools.indexer import AddReport, Indexer, unit_rows
 from kb_tools.search.fusion import DEPTH
 from kb_tools.space import Space
-from kb_tools.units import DIGEST, NUMBER, UNITS, digest, document_from, metadata_of, units_of
+from kb_tools.units import document_from
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -29,26 +29,8 @@ if TYPE_CHECKING:
     from kb_tools.images import ImageEmbedder
     from kb_tools.sql import Cell, SQLResult, TableDatabase
 
-_BATCH_UNITS = 512
-_PICTURES = 16
+_PAGE = 500
 _MODES = ("hybrid", "dense", "lexical")
-
-
-class AddReport(BaseModel):
-    """What an `add` did, in documents."""
-
-    model_config = ConfigDict(frozen=True)
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-
-    def __add__(self, other: AddReport) -> AddReport:
-        return AddReport(
-            added=self.added + other.added,
-            updated=self.updated + other.updated,
-            unchanged=self.unchanged + other.unchanged,
-        )
 
 
 class Description(BaseModel):
@@ -93,6 +75,7 @@ class KnowledgeBase:
         self._image_embedder = image_embedder
         self._text = text
         self._visual = visual
+        self._indexer = Indexer(self.name, self.modality, text, visual, embedding, image_embedder)
         self._tables: TableDatabase | None = None
 
     def add(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> AddReport:
@@ -102,15 +85,7 @@ class KnowledgeBase:
         another process writes to the folder, and `KBInputError` for a document that does not belong here; what came
         before it is kept.
         """
-        self._text.store.acquire_writer()
-        report = AddReport()
-        for batch in _batches(documents, self._checked):
-            report += self._add_batch(batch)
-            if on_batch is not None:
-                on_batch(len(batch))
-        if report.added or report.updated:
-            self._settle()
-        return report
+        return self._indexer.add(documents, on_batch=on_batch)
 
     def search(
         self,
@@ -152,7 +127,7 @@ class KnowledgeBase:
         view = self._text.view()
         self._check_k(k, len(view.rows_of))
         mask = None if not where else self._text.matching(view, where)
-        ranking = searcher.dense(self._text, view, _unit(np.asarray(vector, np.float32)), mask, max(DEPTH, k))
+        ranking = searcher.dense(self._text, view, unit_rows(np.asarray(vector, np.float32)), mask, max(DEPTH, k))
         return searcher.show(self.name, self._text, view, "", searcher.fuse({"dense": ranking}, k, self.modality))
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -162,14 +137,7 @@ class KnowledgeBase:
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents by id; how many there were."""
-        self._text.store.acquire_writer()
-        known = self._sizes(ids)
-        if known:
-            self._text.delete([f"{doc}#{n}" for doc, (_, units) in known.items() for n in range(units)])
-            if self._visual is not None:
-                self._visual.delete([f"{doc}#0" for doc in known])
-            self._settle()
-        return len(known)
+        return self._indexer.delete(ids)
 
     def count(self) -> int:
         """How many documents there are."""
@@ -222,11 +190,9 @@ class KnowledgeBase:
     def documents(self) -> Iterator[Document]:
         """Every document, in the order of ids."""
         heads = sorted(f"{doc}#0" for doc in self._text.view().rows_of)
-        for start in range(0, len(heads), _BATCH_UNITS):
-            records = self._text.records(heads[start : start + _BATCH_UNITS])
-            yield from (
-                document_from(*records[head]) for head in heads[start : start + _BATCH_UNITS] if head in records
-            )
+        for start in range(0, len(heads), _PAGE):
+            records = self._text.records(heads[start : start + _PAGE])
+            yield from (document_from(*records[head]) for head in heads[start : start + _PAGE] if head in records)
 
     def check(self) -> list[str]:
         """What is wrong, one sentence each; an empty list is a healthy knowledge base."""
@@ -323,61 +289,11 @@ class KnowledgeBase:
         """`sql`, in a thread."""
         return await asyncio.to_thread(self.sql, statement, max_rows=max_rows, timeout_s=timeout_s)
 
-    def _checked(self, document: Document) -> Document:
-        if MODALITY_OF[document.kind] != self.modality:
-            raise KBInputError(
-                f"{document.id!r} is a {document.kind}, but {self.name!r} holds {self.modality}; "
-                f"put it in a knowledge base of modality {MODALITY_OF[document.kind]!r}."
-            )
-        return document
-
     def _check_k(self, k: int, size: int) -> None:
         if size == 0:
             raise KBInputError(f"{self.name!r} holds no documents yet; add some first.")
         if not 1 <= k <= size:
             raise KBInputError(f"k is {k}, but {self.name!r} holds {size} documents; ask for 1 to {size}.")
-
-    def _add_batch(self, batch: list[Document]) -> AddReport:
-        latest = {document.id: document for document in batch}
-        known = self._sizes(list(latest))
-        new = [d for d in latest.values() if d.id not in known or known[d.id][0] != digest(d)]
-        if new:
-            units = [units_of(document) for document in new]
-            flat = list(itertools.chain.from_iterable(units))
-            records = [r for document, own in zip(new, units, strict=True) for r in metadata_of(document, own)]
-            vectors = self._vectors([unit.embedded for unit in flat])
-            if self._visual is not None and self._image_embedder is not None:
-                self._add_pictures([d for d in new if isinstance(d, Image)])
-            stale = [
-                f"{document.id}#{n}"
-                for document, own in zip(new, units, strict=True)
-                for n in range(len(own), known.get(document.id, ("", 0))[1])
-            ]
-            self._text.write([u.id for u in flat], [u.text for u in flat], vectors, records, stale=stale)
-        updated = sum(document.id in known for document in new)
-        return AddReport(added=len(new) - updated, updated=updated, unchanged=len(batch) - len(new))
-
-    def _add_pictures(self, pictures: Sequence[Image]) -> None:
-        assert self._visual is not None and self._image_embedder is not None
-        # A few at a time: their bytes may be large.
-        vectors = np.concatenate([self._seen(pictures[n : n + _PICTURES]) for n in range(0, len(pictures), _PICTURES)])
-        ids = [f"{picture.id}#0" for picture in pictures]
-        # Written before the texts: a document counts as added once its head is in the text space.
-        self._visual.write(ids, [""] * len(ids), vectors, [{NUMBER: 0} for _ in ids])
-
-    def _seen(self, pictures: Sequence[Image]) -> NDArray[np.float32]:
-        assert self._image_embedder is not None
-        data = []
-        for picture in pictures:
-            try:
-                data.append(picture.read())
-            except OSError as error:
-                raise UnreadableFileError(f"The picture of {picture.id!r} cannot be read: {error}") from error
-        try:
-            return self._image_embedder.embed_images(data)
-        except UnreadableFileError as error:
-            names = ", ".join(repr(picture.id) for picture in pictures)
-            raise UnreadableFileError(f"One of the pictures {names} cannot be read: {error}") from error
 
     def _look(
         self, query: str, image: bytes | str | Path | None, where: Mapping[str, Any] | None, depth: int
@@ -404,32 +320,14 @@ class KnowledgeBase:
             mask = np.array([unit in allowed for unit in view.ids], bool)
         return searcher.dense(self._visual, view, vectors[0], mask, depth)
 
-    def _sizes(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Digest and number of units of those documents that are there."""
-        records = self._text.records([f"{doc}#0" for doc in dict.fromkeys(ids)], texts=False)
-        return {
-            unit.rpartition("#")[0]: (str(record.get(DIGEST, "")), int(record.get(UNITS, 1)))
-            for unit, (_, record) in records.items()
-        }
-
     def _heads(self) -> Iterator[tuple[str, dict[str, Any]]]:
         heads = sorted(f"{doc}#0" for doc in self._text.view().rows_of)
         for start in range(0, len(heads), 5_000):
             for unit, (_, record) in self._text.records(heads[start : start + 5_000], texts=False).items():
                 yield unit, record
 
-    def _settle(self) -> None:
-        for space in filter(None, (self._text, self._visual)):
-            space.view()
-            space.save()
-
     def _vector(self, query: str) -> NDArray[np.float32]:
-        return _unit(np.asarray(self.embedding.embed_query(query), np.float32))
-
-    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        as_array = getattr(self.embedding, "embed_array", None)  # MiniLM's own, without a detour through lists
-        vectors = as_array(texts) if as_array is not None else self.embedding.embed_documents(texts)
-        return _unit(np.asarray(vectors, np.float32))
+        return unit_rows(np.asarray(self.embedding.embed_query(query), np.float32))
 
 
 def _bytes_of(image: bytes | str | Path) -> bytes:
@@ -441,28 +339,3 @@ def _bytes_of(image: bytes | str | Path) -> bytes:
         raise KBInputError(
             f"The image {str(image)!r} cannot be read ({error.strerror}); give a picture's path."
         ) from error
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
-    return unit
-
-
-def _batches(documents: Iterable[Document], checked: Callable[[Document], Document]) -> Iterator[list[Document]]:
-    """Batches of about `_BATCH_UNITS` units. A bad document ends the last batch before the error is raised."""
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        try:
-            batch.append(checked(document))
-        except KBInputError:
-            if batch:
-                yield batch
-            raise
-        size += len(document.rows) + 1 if isinstance(document, Table) else 1
-        if size >= _BATCH_UNITS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -27,6 +27,7 @@ WINDOW, OVERLAP = 1_000, 100
 """Characters of a window and of what it shares with the next: about MiniLM's 256 tokens."""
 WHOLE = 1_600
 """A text up to this length is one unit: little of it is cut, and each further window costs as much as a text."""
+_NOT_FILTERABLE = ("$", "#", "chroma:")  # keys that Chroma keeps for itself
 _ONE_CARD = 6_000
 """A text up to this length is one text to BM25, which splitting would rob of context; its windows have vectors only."""
 _VERSION = 2
@@ -153,6 +154,8 @@ def _filterable(document: Document) -> dict[str, Any]:
             raise KBInputError(
                 f"Metadata key {key!r} of {document.id!r} begins with {OURS!r}, which is reserved; rename it."
             )
+        if key.startswith(_NOT_FILTERABLE):
+            continue
         if _flat(value) or (
             isinstance(value, list) and value and all(_flat(item) and type(item) is type(value[0]) for item in value)
         ):
