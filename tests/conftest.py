@@ -18,6 +18,7 @@ os.environ.update(
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_OFFLINE": "1",
     }

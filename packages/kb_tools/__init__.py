@@ -3,9 +3,9 @@
 from kb_tools import Catalog, Passage
 
 with Catalog("my-knowledge") as catalog:
-    handbook = catalog.create("handbook", description="The staff handbook of our company.")
+    handbook = catalog.create("handbook", description="The staff handbook.", exist_ok=True)
     handbook.add([Passage(id="leave", title="Leave", text="Everybody has 30 days of leave a year.")])
-    print(handbook.search("How many days off do I get?", k=1)[0].text)
+    print(handbook.search("How many days off do I get?")[0].text)
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kb_tools.catalog import Catalog
     from kb_tools.documents import Document, Image, Passage, Table
-    from kb_tools.errors import KBError
+    from kb_tools.errors import (
+        EmbeddingMismatchError,
+        KBError,
+        KBExistsError,
+        KBFormatError,
+        KBInputError,
+        KBLockedError,
+        KBStorageError,
+        MissingExtraError,
+        SQLError,
+        UnknownKBError,
+        UnreadableFileError,
+    )
     from kb_tools.hits import Hit
     from kb_tools.indexer import AddReport
     from kb_tools.knowledge_base import Description, KnowledgeBase
@@ -26,12 +38,22 @@ _HOME = {
     "Catalog": "kb_tools.catalog",
     "Description": "kb_tools.knowledge_base",
     "Document": "kb_tools.documents",
+    "EmbeddingMismatchError": "kb_tools.errors",
     "Hit": "kb_tools.hits",
     "Image": "kb_tools.documents",
     "KBError": "kb_tools.errors",
+    "KBExistsError": "kb_tools.errors",
+    "KBFormatError": "kb_tools.errors",
+    "KBInputError": "kb_tools.errors",
+    "KBLockedError": "kb_tools.errors",
+    "KBStorageError": "kb_tools.errors",
     "KnowledgeBase": "kb_tools.knowledge_base",
+    "MissingExtraError": "kb_tools.errors",
     "Passage": "kb_tools.documents",
+    "SQLError": "kb_tools.errors",
     "Table": "kb_tools.documents",
+    "UnknownKBError": "kb_tools.errors",
+    "UnreadableFileError": "kb_tools.errors",
 }
 
 __all__ = [
@@ -39,12 +61,22 @@ __all__ = [
     "Catalog",
     "Description",
     "Document",
+    "EmbeddingMismatchError",
     "Hit",
     "Image",
     "KBError",
+    "KBExistsError",
+    "KBFormatError",
+    "KBInputError",
+    "KBLockedError",
+    "KBStorageError",
     "KnowledgeBase",
+    "MissingExtraError",
     "Passage",
+    "SQLError",
     "Table",
+    "UnknownKBError",
+    "UnreadableFileError",
 ]
 
 

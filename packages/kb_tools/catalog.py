@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-from kb_tools.documents import Modality
+from kb_tools.documents import Modality, check_text
 from kb_tools.embeddings import fingerprint
 from kb_tools.errors import EmbeddingMismatchError, KBExistsError, KBInputError, UnknownKBError
 from kb_tools.knowledge_base import KnowledgeBase
@@ -48,6 +48,9 @@ class Catalog:
         self._open: dict[str, KnowledgeBase] = {}  # by the id of the collection
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"Catalog({self.location!r})"
+
     @property
     def location(self) -> str:
         """The folder's absolute path, or the server's address."""
@@ -72,6 +75,7 @@ class Catalog:
                 f"{name!r} is no name for a knowledge base; use 1 to 63 letters, digits, '-' and '_', "
                 "beginning and ending with a letter or digit."
             )
+        check_text("description", description)
         if modality not in get_args(Modality):
             raise KBInputError(f"modality is {modality!r}; it can be {', '.join(get_args(Modality))}.")
         if not cost_usd >= 0:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kb_tools.errors import KBInputError
+
 Modality = Literal["text", "table", "image"]
 
 
@@ -88,3 +90,13 @@ def render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
 
     return "\n".join([line(header), line(["---"] * len(header)), *(line(row) for row in rows)])
+
+
+def check_text(what: str, text: object) -> None:
+    """Raise `KBInputError` for what is no text, or text with broken bytes (lone surrogates), which cannot be stored."""
+    if not isinstance(text, str):
+        raise KBInputError(f"The {what} is {type(text).__name__}; it must be text.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise KBInputError(f"The {what} holds bytes that are not UTF-8; write it in UTF-8.") from None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kb_tools.images import ImageEmbedder
 
 _BATCH_UNITS = 512
+_EMBEDDED_AT_ONCE = 64
 _PICTURES = 16
 
 
@@ -60,12 +61,20 @@ class Indexer:
         self._embedding = embedding
         self._image_embedder = image_embedder
 
-    def add(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> AddReport:
+    def add(
+        self,
+        documents: Iterable[Document] | Passage | Table | Image,
+        *,
+        on_batch: Callable[[int], None] | None = None,
+        on_share: Callable[[float], None] | None = None,
+    ) -> AddReport:
         """See `KnowledgeBase.add`."""
+        if isinstance(documents, Passage | Table | Image):
+            documents = [documents]
         self._text.store.acquire_writer()
         report = AddReport()
         for batch in _batches(documents, self._checked):
-            report += self._add_batch(batch)
+            report += self._add_batch(batch, on_share)
             if on_batch is not None:
                 on_batch(len(batch))
         if report.added or report.updated:
@@ -74,6 +83,7 @@ class Indexer:
 
     def delete(self, ids: Sequence[str]) -> int:
         """See `KnowledgeBase.delete`."""
+        ids = [ids] if isinstance(ids, str) else ids
         self._text.store.acquire_writer()
         known = self._sizes(ids)
         if known:
@@ -84,6 +94,8 @@ class Indexer:
         return len(known)
 
     def _checked(self, document: Document) -> Document:
+        if not isinstance(document, Passage | Table | Image):
+            raise KBInputError(f"add() takes Passage, Table or Image documents, not {type(document).__name__}.")
         if MODALITY_OF[document.kind] != self._modality:
             raise KBInputError(
                 f"{document.id!r} is a {document.kind}, but {self._name!r} holds {self._modality}; "
@@ -91,7 +103,7 @@ class Indexer:
             )
         return document
 
-    def _add_batch(self, batch: list[Document]) -> AddReport:
+    def _add_batch(self, batch: list[Document], on_share: Callable[[float], None] | None) -> AddReport:
         latest = {document.id: document for document in batch}
         known = self._sizes(list(latest))
         new = [d for d in latest.values() if d.id not in known or known[d.id][0] != digest(d)]
@@ -99,7 +111,7 @@ class Indexer:
             units = [units_of(document) for document in new]
             flat = list(itertools.chain.from_iterable(units))
             records = [r for document, own in zip(new, units, strict=True) for r in metadata_of(document, own)]
-            vectors = self._vectors([unit.embedded for unit in flat])
+            vectors = self._vectors([unit.embedded for unit in flat], on_share)
             if self._visual is not None and self._image_embedder is not None:
                 self._add_pictures([d for d in new if isinstance(d, Image)])
             stale = [
@@ -109,7 +121,7 @@ class Indexer:
             ]
             self._text.write([u.id for u in flat], [u.text for u in flat], vectors, records, stale=stale)
         updated = sum(document.id in known for document in new)
-        return AddReport(added=len(new) - updated, updated=updated, unchanged=len(batch) - len(new))
+        return AddReport(added=len(new) - updated, updated=updated, unchanged=len(latest) - len(new))
 
     def _add_pictures(self, pictures: Sequence[Image]) -> None:
         assert self._visual is not None and self._image_embedder is not None
@@ -146,10 +158,15 @@ class Indexer:
             space.view()
             space.save()
 
-    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+    def _vectors(self, texts: list[str], on_share: Callable[[float], None] | None) -> NDArray[np.float32]:
         as_array = getattr(self._embedding, "embed_array", None)  # MiniLM's own, without a detour through lists
-        vectors = as_array(texts) if as_array is not None else self._embedding.embed_documents(texts)
-        return unit_rows(np.asarray(vectors, np.float32))
+        embed = as_array if as_array is not None else self._embedding.embed_documents
+        parts = []
+        for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
+            parts.append(np.asarray(embed(texts[start : start + _EMBEDDED_AT_ONCE]), np.float32))
+            if on_share is not None:
+                on_share(min(1.0, (start + _EMBEDDED_AT_ONCE) / len(texts)))
+        return unit_rows(np.concatenate(parts))
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kb_tools import searcher
-from kb_tools.documents import Document, Modality, Table
+from kb_tools.documents import Document, Image, Modality, Passage, Table, check_text
 from kb_tools.errors import KBInputError
 from kb_tools.hits import Hit, Mode, Source
 from kb_tools.indexer import AddReport, Indexer, unit_rows
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kb_tools.images import ImageEmbedder
     from kb_tools.sql import Cell, SQLResult, TableDatabase
 
+_FEW = 5
 _PAGE = 500
 _MODES = ("hybrid", "dense", "lexical")
 
@@ -78,25 +79,35 @@ class KnowledgeBase:
         self._indexer = Indexer(self.name, self.modality, text, visual, embedding, image_embedder)
         self._tables: TableDatabase | None = None
 
-    def add(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> AddReport:
+    def __repr__(self) -> str:
+        return f"<KnowledgeBase {self.name!r} of {self.modality} in {self._text.store.location}>"
+
+    def add(
+        self,
+        documents: Iterable[Document] | Passage | Table | Image,
+        *,
+        on_batch: Callable[[int], None] | None = None,
+        on_share: Callable[[float], None] | None = None,
+    ) -> AddReport:
         """Add documents, or replace those with a known id; unchanged ones cost nothing.
 
-        Written in batches: when `on_batch(n)` is called, n more documents are durable. Raises `KBLockedError` while
+        Written in batches: when `on_batch(n)` is called, n more documents are durable; before that, `on_share(x)` says
+        from time to time which share of the batch is embedded, from 0 to 1. Raises `KBLockedError` while
         another process writes to the folder, and `KBInputError` for a document that does not belong here; what came
         before it is kept.
         """
-        return self._indexer.add(documents, on_batch=on_batch)
+        return self._indexer.add(documents, on_batch=on_batch, on_share=on_share)
 
     def search(
         self,
         query: str = "",
-        k: int = 5,
+        k: int | None = None,
         *,
         where: Mapping[str, Any] | None = None,
         mode: Mode = "hybrid",
         image: bytes | str | Path | None = None,
     ) -> list[Hit]:
-        """The k best documents.
+        """The k best documents; without k the best 5, or as many as there are.
 
         `where` is a Chroma metadata filter. `mode` says what a text query looks at. `image`, bytes or a path, asks an
         image knowledge base for pictures that look alike; with a query as well, both count. Raises `KBInputError` for
@@ -104,10 +115,12 @@ class KnowledgeBase:
         """
         if mode not in _MODES:
             raise KBInputError(f"mode is {mode!r}; it can be {', '.join(map(repr, _MODES))}.")
+        if not isinstance(query, str):
+            raise KBInputError(f"The query is {type(query).__name__}; it must be text.")
         if image is None and not query.strip():
             raise KBInputError("The query is empty; ask for something.")
         view = self._text.view()
-        self._check_k(k, len(view.documents) if view.all_alive else len(view.rows_of))
+        k = self._checked_k(k, len(view.documents) if view.all_alive else len(view.rows_of))
         mask = None if not where else self._text.matching(view, where)
         depth = max(DEPTH, k)
         rankings: dict[Source, searcher.Ranking] = {}
@@ -121,17 +134,18 @@ class KnowledgeBase:
         return searcher.show(self.name, self._text, view, query, searcher.fuse(rankings, k, self.modality))
 
     def search_by_vector(
-        self, vector: Sequence[float], k: int = 5, *, where: Mapping[str, Any] | None = None
+        self, vector: Sequence[float], k: int | None = None, *, where: Mapping[str, Any] | None = None
     ) -> list[Hit]:
         """The k documents nearest to a vector of this knowledge base's embedding."""
         view = self._text.view()
-        self._check_k(k, len(view.rows_of))
+        k = self._checked_k(k, len(view.rows_of))
         mask = None if not where else self._text.matching(view, where)
         ranking = searcher.dense(self._text, view, unit_rows(np.asarray(vector, np.float32)), mask, max(DEPTH, k))
         return searcher.show(self.name, self._text, view, "", searcher.fuse({"dense": ranking}, k, self.modality))
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Documents by id, in that order, as they were added; unknown ids are left out."""
+        ids = [ids] if isinstance(ids, str) else ids
         records = self._text.records([f"{doc}#0" for doc in dict.fromkeys(ids)])
         return [document_from(*records[f"{doc}#0"]) for doc in ids if f"{doc}#0" in records]
 
@@ -164,6 +178,7 @@ class KnowledgeBase:
             raise KBInputError(f"cost_usd is {cost_usd}; the price of a search is 0 or more USD.")
         self._text.store.acquire_writer()
         if description is not None:
+            check_text("description", description)
             self._text.describe_as(**{"kb:description": description})
             self.description = description
         if cost_usd is not None:
@@ -256,7 +271,7 @@ class KnowledgeBase:
     async def asearch(
         self,
         query: str = "",
-        k: int = 5,
+        k: int | None = None,
         *,
         where: Mapping[str, Any] | None = None,
         mode: Mode = "hybrid",
@@ -289,11 +304,15 @@ class KnowledgeBase:
         """`sql`, in a thread."""
         return await asyncio.to_thread(self.sql, statement, max_rows=max_rows, timeout_s=timeout_s)
 
-    def _check_k(self, k: int, size: int) -> None:
+    def _checked_k(self, k: int | None, size: int) -> int:
         if size == 0:
             raise KBInputError(f"{self.name!r} holds no documents yet; add some first.")
+        if k is None:
+            return min(_FEW, size)
         if not 1 <= k <= size:
-            raise KBInputError(f"k is {k}, but {self.name!r} holds {size} documents; ask for 1 to {size}.")
+            held = "1 document; ask for that" if size == 1 else f"{size} documents; ask for 1 to {size}"
+            raise KBInputError(f"k is {k}, but {self.name!r} holds {held}.")
+        return k
 
     def _look(
         self, query: str, image: bytes | str | Path | None, where: Mapping[str, Any] | None, depth: int

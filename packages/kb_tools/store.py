@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -54,9 +55,7 @@ class Store:
     @classmethod
     def open(cls, location: str | Path) -> Store:
         """The store of a folder or of `http://host:port`. Nothing is created or contacted yet."""
-        text = str(location)
-        if not text.startswith(("http://", "https://")):
-            text = str(Path(text).expanduser().resolve())
+        text = _checked_location(str(location))
         with _open_lock:
             store = _open_stores.setdefault(text, cls(text))
             store._users += 1
@@ -234,6 +233,21 @@ class Store:
             self._client.close()  # type: ignore[attr-defined]
             self._client = None
             self.generation += 1
+
+
+def _checked_location(text: str) -> str:
+    if text.startswith(("http://", "https://")):
+        return text
+    if not text.strip():
+        raise KBInputError("The location is empty; give a folder, or http://host:port of a Chroma server.")
+    if re.match(r"(?i)[a-z][a-z0-9+.-]*://", text):
+        raise KBInputError(f"{text!r} is no location; give a folder, or http://host:port of a Chroma server.")
+    if re.fullmatch(r"[\w.-]+:\d+/?", text):
+        raise KBInputError(f"{text!r} looks like a server; write http://{text}.")
+    path = Path(text).expanduser().resolve()
+    if path.is_file():
+        raise KBInputError(f"{path} is a file; give a folder for knowledge bases.")
+    return str(path)
 
 
 def check_format(found: object, where: str, writer: str) -> None:

@@ -16,7 +16,6 @@ from kb_tools.errors import (
     KBExistsError,
     KBFormatError,
     KBInputError,
-    KBStorageError,
     UnknownKBError,
 )
 
@@ -119,7 +118,25 @@ def test_a_removed_knowledge_base_is_gone_with_what_was_derived(
     assert [h.doc_id for h in again.search("beginning", k=1)] == ["new"]
 
 
-def test_a_path_that_is_a_file_is_one_sentence(tmp_path: Path):
-    (tmp_path / "file").write_text("x")
-    with Catalog(tmp_path / "file") as catalog, pytest.raises(KBStorageError, match="file"):
-        catalog.create("animals", description="")
+@pytest.mark.parametrize(
+    ("location", "sentence"),
+    [
+        ("", "The location is empty"),
+        ("ftp://x", "is no location"),
+        ("HTTP://127.0.0.1:1", "is no location"),
+        ("127.0.0.1:8000", "write http://127.0.0.1:8000"),
+        (__file__, "is a file; give a folder"),
+    ],
+)
+def test_a_location_that_is_none_is_refused(location, sentence):
+    with pytest.raises(KBInputError, match=sentence):
+        Catalog(location)
+
+
+def test_a_description_that_cannot_be_stored_is_refused(catalog: Catalog, animals: KnowledgeBase):
+    with pytest.raises(KBInputError, match="not UTF-8"):
+        catalog.create("broken", description="\udce9")
+    with pytest.raises(KBInputError, match="NoneType; it must be text"):
+        catalog.create("broken", description=None)  # type: ignore[arg-type]
+    with pytest.raises(KBInputError, match="not UTF-8"):
+        animals.update(description="\udce9")

@@ -186,3 +186,33 @@ def test_vectors_are_those_that_were_embedded(animals: KnowledgeBase, minilm):
     assert animals.vectors(["cat"])[0] == pytest.approx(minilm.embed_query(f"{cat.title}. {cat.text}"), abs=1e-5)
     with pytest.raises(KBInputError, match="'unicorn'"):
         animals.vectors(["unicorn"])
+
+
+def test_without_k_a_search_gives_what_there_is(animals: KnowledgeBase):
+    assert len(animals.search("animal")) == 4
+    assert len(animals.search_by_vector(animals.vectors(["cat"])[0])) == 4
+
+
+def test_one_document_or_id_need_not_be_in_a_list(animals: KnowledgeBase):
+    assert animals.add(Passage(id="fly", text="buzz")).added == 1
+    assert animals.get("fly")[0].id == "fly"
+    assert animals.delete("fly") == 1
+
+
+def test_a_later_document_of_the_same_id_replaces_the_earlier_one(animals: KnowledgeBase):
+    report = animals.add([Passage(id="twice", text="first"), Passage(id="twice", text="second")])
+    assert report.model_dump() == {"added": 1, "updated": 0, "unchanged": 0}
+    assert animals.get("twice")[0].text == "second"
+
+
+def test_what_is_no_document_is_refused(animals: KnowledgeBase):
+    with pytest.raises(KBInputError, match="not str"):
+        animals.add(["a text"])  # type: ignore[list-item]
+    with pytest.raises(KBInputError, match="must be text"):
+        animals.search(3)  # type: ignore[arg-type]
+
+
+def test_progress_within_a_batch_is_told(animals: KnowledgeBase):
+    shares: list[float] = []
+    animals.add([Passage(id=str(n), text=f"note {n}") for n in range(100)], on_share=shares.append)
+    assert shares == [0.64, 1.0]

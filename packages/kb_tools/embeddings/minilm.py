@@ -81,6 +81,8 @@ class MiniLM(Embeddings):
         with self._mutex:
             if "_model" in self.__dict__:  # another thread was first
                 return self.__dict__["_model"]  # type: ignore[no-any-return]
+            # onnxruntime reports to its maker from its import on; only this variable, set before it, stops that.
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
             try:
                 import onnxruntime
                 from tokenizers import Tokenizer
@@ -106,15 +108,29 @@ def model_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
+def is_exported() -> bool:
+    """False where the first use will take about 10 s to export the model."""
+    return _target(model_folder()).exists()
+
+
+def _target(source: Path) -> Path:
+    # The weights are told apart by their size: hashing 90 MB would cost more than loading them.
+    size = (source / "model.safetensors").stat().st_size
+    mark = hashlib.sha256(f"{size}/{_EXPORT_VERSION}".encode()).hexdigest()[:12]
+    return Path(os.environ.get("POLYROUTE_CACHE") or user_cache_path("polyroute")) / f"minilm-int8-{mark}.onnx"
+
+
 def exported(source: Path) -> Path:
-    """The int8 ONNX file, made on first use (about 10 s). Its name holds a hash of the weights."""
-    weights = source / "model.safetensors"
-    mark = hashlib.sha256(f"{weights.stat().st_size}/{_EXPORT_VERSION}".encode()).hexdigest()[:12]
-    folder = Path(os.environ.get("POLYROUTE_CACHE") or user_cache_path("polyroute"))
-    target = folder / f"minilm-int8-{mark}.onnx"
+    """The int8 ONNX file, made on first use (about 10 s). Raises `KBStorageError` where the cache cannot be written."""
+    target = _target(source)
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KBStorageError(
+            f"The model cache {target.parent} cannot be made ({error.strerror}); set POLYROUTE_CACHE to another folder."
+        ) from error
     with FileLock(f"{target}.lock"):
         if not target.exists():
             # A process of its own: torch's memory goes back to the system, and its import never blocks ours.
@@ -122,7 +138,7 @@ def exported(source: Path) -> Path:
                 [sys.executable, "-m", "kb_tools.embeddings.export", str(source), str(target)],
                 capture_output=True,
                 text=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"},
             )
             if done.returncode != 0:
                 reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
