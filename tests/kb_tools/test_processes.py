@@ -203,3 +203,14 @@ def test_threads_share_a_knowledge_base(animals: KnowledgeBase):
         assert list(pool.map(work, range(24))) == [["dog"]] * 24
     assert animals.count() == 28
     assert json.dumps(animals.check()) == "[]"
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path: Path, minilm):
+    from kb_tools.embeddings.minilm import exported, model_folder
+
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "POLYROUTE_CACHE": str(exported(model_folder()).parent)}
+    code = "from kb_tools.embeddings.minilm import MiniLM; MiniLM().embed_query('x')"
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
+    # Where it reports, it keeps an id and a queue in the user's cache.
+    assert list(tmp_path.iterdir()) == []
