@@ -15,7 +15,9 @@ Modality = Literal["text", "table", "image"]
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(
+        extra="forbid", ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants"
+    )
 
     id: str = Field(min_length=1)
     """Unique in its knowledge base; adding a document with a known id replaces the old one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from kb_tools.documents import MODALITY_OF, Document, Image, Modality, Passage, Table
 from kb_tools.errors import KBInputError, UnreadableFileError
+from kb_tools.search.snapshot import View
 from kb_tools.space import Space
-from kb_tools.units import DIGEST, NUMBER, UNITS, WINDOW, digest, metadata_of, units_of
+from kb_tools.units import DIGEST, NUMBER, OURS, UNITS, WINDOW, digest, metadata_of, units_of
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -74,7 +75,8 @@ class Indexer:
         self._text.store.acquire_writer()
         report = AddReport()
         for batch in _batches(documents, self._checked):
-            report += self._add_batch(batch, on_share)
+            with self._text.store.writes:
+                report += self._add_batch(batch, on_share)
             if on_batch is not None:
                 on_batch(len(batch))
         if report.added or report.updated:
@@ -85,12 +87,14 @@ class Indexer:
         """See `KnowledgeBase.delete`."""
         ids = [ids] if isinstance(ids, str) else ids
         self._text.store.acquire_writer()
-        known = self._sizes(ids)
-        if known:
-            self._text.delete([f"{doc}#{n}" for doc, (_, units) in known.items() for n in range(units)])
-            if self._visual is not None:
-                self._visual.delete([f"{doc}#0" for doc in known])
-            self._settle()
+        with self._text.store.writes:
+            view = self._recovered()
+            known = {doc: units for doc in ids if (units := view.units_of(doc))}
+            if known:
+                self._text.delete(list(itertools.chain.from_iterable(known.values())))
+                if self._visual is not None:
+                    self._visual.delete([f"{doc}#0" for doc in known])
+                self._settle()
         return len(known)
 
     def _checked(self, document: Document) -> Document:
@@ -105,20 +109,27 @@ class Indexer:
 
     def _add_batch(self, batch: list[Document], on_share: Callable[[float], None] | None) -> AddReport:
         latest = {document.id: document for document in batch}
-        known = self._sizes(list(latest))
-        new = [d for d in latest.values() if d.id not in known or known[d.id][0] != digest(d)]
+        view = self._recovered()
+        held = {doc: set(view.units_of(doc)) for doc in latest}
+        known = self._heads_of(list(latest))
+        new = [
+            d
+            for d in latest.values()
+            if d.id not in known or known[d.id].get(DIGEST) != digest(d) or known[d.id].get(UNITS) != len(held[d.id])
+        ]
         if new:
             units = [units_of(document) for document in new]
             flat = list(itertools.chain.from_iterable(units))
-            records = [r for document, own in zip(new, units, strict=True) for r in metadata_of(document, own)]
+            # Chroma keeps the keys of an old record that the new one lacks, unless they are None.
+            records = [
+                {key: None for key in known.get(document.id, {}) if not key.startswith(OURS)} | record
+                for document, own in zip(new, units, strict=True)
+                for record in metadata_of(document, own)
+            ]
             vectors = self._vectors([unit.embedded for unit in flat], on_share)
             if self._visual is not None and self._image_embedder is not None:
                 self._add_pictures([d for d in new if isinstance(d, Image)])
-            stale = [
-                f"{document.id}#{n}"
-                for document, own in zip(new, units, strict=True)
-                for n in range(len(own), known.get(document.id, ("", 0))[1])
-            ]
+            stale = list(set().union(*(held[d.id] for d in new)).difference(unit.id for unit in flat))
             self._text.write([u.id for u in flat], [u.text for u in flat], vectors, records, stale=stale)
         updated = sum(document.id in known for document in new)
         return AddReport(added=len(new) - updated, updated=updated, unchanged=len(latest) - len(new))
@@ -145,13 +156,16 @@ class Indexer:
             names = ", ".join(repr(picture.id) for picture in pictures)
             raise UnreadableFileError(f"One of the pictures {names} cannot be read: {error}") from error
 
-    def _sizes(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Digest and number of units of those documents that are there."""
-        records = self._text.records([f"{doc}#0" for doc in dict.fromkeys(ids)], texts=False)
-        return {
-            unit.rpartition("#")[0]: (str(record.get(DIGEST, "")), int(record.get(UNITS, 1)))
-            for unit, (_, record) in records.items()
-        }
+    def _recovered(self) -> View:
+        """What is there, with what a write that failed or was killed left behind."""
+        for space in filter(None, (self._text, self._visual)):
+            space.recover()
+        return self._text.view()
+
+    def _heads_of(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The head record of those documents that are there."""
+        records = self._text.records([f"{doc}#0" for doc in ids], texts=False)
+        return {unit.rpartition("#")[0]: record for unit, (_, record) in records.items()}
 
     def _settle(self) -> None:
         for space in filter(None, (self._text, self._visual)):

@@ -140,6 +140,9 @@ class KnowledgeBase:
         view = self._text.view()
         k = self._checked_k(k, len(view.rows_of))
         mask = None if not where else self._text.matching(view, where)
+        dimension = len(view.vector(next(iter(view.rows.values()))))
+        if len(vector) != dimension:
+            raise KBInputError(f"The vector has {len(vector)} numbers; those of {self.name!r} have {dimension}.")
         ranking = searcher.dense(self._text, view, unit_rows(np.asarray(vector, np.float32)), mask, max(DEPTH, k))
         return searcher.show(self.name, self._text, view, "", searcher.fuse({"dense": ranking}, k, self.modality))
 
@@ -158,8 +161,9 @@ class KnowledgeBase:
         return len(self._text.view().rows_of)
 
     def describe(self) -> Description:
-        """Name, paragraph, price and size."""
-        view = self._text.view()
+        """Name, paragraph, price and size as they are now, whoever changed them."""
+        view, header = self._text.view(), self._text.header
+        self.description, self.cost_usd = str(header["kb:description"]), float(header["kb:cost_usd"])
         return Description(
             name=self.name,
             description=self.description,
@@ -177,13 +181,14 @@ class KnowledgeBase:
         if cost_usd is not None and not cost_usd >= 0:
             raise KBInputError(f"cost_usd is {cost_usd}; the price of a search is 0 or more USD.")
         self._text.store.acquire_writer()
-        if description is not None:
-            check_text("description", description)
-            self._text.describe_as(**{"kb:description": description})
-            self.description = description
-        if cost_usd is not None:
-            self._text.describe_as(**{"kb:cost_usd": float(cost_usd)})
-            self.cost_usd = float(cost_usd)
+        with self._text.store.writes:
+            if description is not None:
+                check_text("description", description)
+                self._text.describe_as(**{"kb:description": description})
+                self.description = description
+            if cost_usd is not None:
+                self._text.describe_as(**{"kb:cost_usd": float(cost_usd)})
+                self.cost_usd = float(cost_usd)
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """The vector of each document's head, shape (len(ids), d), without embedding anything. Raises `KBInputError`

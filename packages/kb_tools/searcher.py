@@ -37,20 +37,25 @@ class Found:
 
     ranked: list[tuple[str, float]]
     rankings: dict[Source, Ranking] = field(default_factory=dict)
+    _places: dict[Source, dict[str, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = {s: {doc: n for n, doc in enumerate(r.documents, start=1)} for s, r in self.rankings.items()}
 
     def ranks(self, document: str) -> dict[Source, int]:
         """At which rank, from 1, each search found a document."""
-        return {
-            source: ranking.documents.index(document) + 1
-            for source, ranking in self.rankings.items()
-            if document in ranking.documents
-        }
+        return {source: places[document] for source, places in self._places.items() if document in places}
 
 
 def dense(space: Space, view: View, vector: NDArray[np.float32], mask: NDArray[np.bool_] | None, depth: int) -> Ranking:
     """Documents by the cosine of their nearest unit."""
-    rows = space.cosine(view, vector, scan=mask is not None)
-    return _ranking(view, rows if _all(view, mask) else np.where(_alive(view, mask), rows, -np.inf), depth)
+    for scan in (mask is not None, True):
+        rows = space.cosine(view, vector, scan=scan)
+        found = _ranking(view, rows if _all(view, mask) else np.where(_alive(view, mask), rows, -np.inf), depth)
+        # The index gives a number of units: too few documents where k is large, or one document has many near units.
+        if scan or len(found.documents) >= min(depth, len(view.rows_of)):
+            break
+    return found
 
 
 def words(view: View, query: str, mask: NDArray[np.bool_] | None, depth: int) -> Ranking:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SERVER_SLACK = 60_000_000  # µs: writers of a server announce their revisions out of order, if they overlap
 _FILTERS = 16
 _ATTEMPTS = 5
+_READ_AT_ONCE = 5_000  # SQLite takes 32,766 variables in a statement
 
 
 class Space:
@@ -33,9 +34,10 @@ class Space:
         self.store = store
         self.name = name
         self._mutex = threading.RLock()
-        self._generation = -1
         self._handle: tuple[int, Collection | None] = (-1, None)
         self._collection_id = ""
+        self._made_as: tuple[object, object] | None = None
+        self._announced_of = ""
         self._snapshot: Snapshot | None = None
         self._filters: OrderedDict[tuple[int, str], NDArray[np.bool_]] = OrderedDict()
 
@@ -49,6 +51,14 @@ class Space:
                 collection = self.store.client.get_collection(self.name, embedding_function=None)
             except chromadb.errors.NotFoundError:
                 raise UnknownKBError(f"The knowledge base behind {self.name!r} was removed.") from None
+            header = collection.metadata or {}
+            made_as = (header.get("kb:modality"), header.get("kb:embedding"))
+            if self._made_as is None:
+                self._made_as = made_as
+            elif self._made_as != made_as:
+                raise UnknownKBError(
+                    f"The knowledge base behind {self.name!r} was removed, and made again as another; open it again."
+                )
             self._handle = (self.store.generation, collection)
             return collection
 
@@ -77,17 +87,24 @@ class Space:
                     break
                 # A local client never sees what another process did to the vectors after it first read them (Chroma
                 # issue 3792), and fails on those that were deleted. Only a new client does.
-                if self._generation == self.store.generation and not self.store.sees_all_writes:
+                read_in = self.store.vectors_read.get(self._collection_id)
+                if read_in == self.store.generation and not self.store.sees_all_writes:
                     self.store.reopen()
-                    collection = self.collection
-                self._generation = self.store.generation
                 try:
                     with self.store.session(translate=attempt == _ATTEMPTS - 1):
+                        # Fetched in the session that uses it: another thread may have reopened the client since.
+                        collection = self._known_collection()
+                        if str(collection.id) != self._collection_id:
+                            continue
+                        self._reads_vectors()
                         slack = _SERVER_SLACK if self.store.is_server else 0
                         return self._snapshot.follow(collection, revision, slack=slack)
-                except chromadb.errors.InternalError:
-                    continue  # the other process went on writing meanwhile
+                except (chromadb.errors.InternalError, chromadb.errors.NotFoundError):
+                    continue  # the other process went on writing meanwhile, or removed the collection
             return self._snapshot.view if self._snapshot is not None else View(-1, [])
+
+    def _reads_vectors(self) -> None:
+        self.store.vectors_read[self._collection_id] = self.store.generation
 
     def save(self, *, force: bool = False) -> None:
         """Keep the snapshot on disk."""
@@ -106,8 +123,9 @@ class Space:
             return exact.cosine(view, vector)
         try:
             with self.store.session(translate=False):
+                self._reads_vectors()
                 return hnsw.cosine(view, self._known_collection(), vector)
-        except chromadb.errors.InternalError:
+        except (chromadb.errors.InternalError, chromadb.errors.NotFoundError):
             return exact.cosine(view, vector)
 
     def matching(self, view: View, where: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -129,15 +147,34 @@ class Space:
         """Text and metadata of units, by id; ids that are not there are left out."""
         if not ids:
             return {}
+        records: dict[str, tuple[str, dict[str, Any]]] = {}
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            found = self._read(list(ids[start : start + _READ_AT_ONCE]), texts)
+            documents = found["documents"] or [""] * len(found["ids"])
+            records |= {
+                unit: (text or "", dict(record))
+                for unit, text, record in zip(found["ids"], documents, found["metadatas"] or [], strict=True)
+            }
+        return records
+
+    def _read(self, ids: list[str], texts: bool) -> Any:
+        import chromadb.errors
+
+        include: Any = ["documents", "metadatas"] if texts else ["metadatas"]
         with self.store.session():
-            found = self._known_collection().get(
-                ids=list(ids), include=["documents", "metadatas"] if texts else ["metadatas"]
-            )
-        documents = found["documents"] or [""] * len(found["ids"])
-        return {
-            unit: (text or "", dict(record))
-            for unit, text, record in zip(found["ids"], documents, found["metadatas"] or [], strict=True)
-        }
+            try:
+                return self._known_collection().get(ids=ids, include=include)
+            except chromadb.errors.NotFoundError:  # removed, and perhaps made again
+                return self.collection.get(ids=ids, include=include)
+
+    def recover(self) -> None:
+        """Announce what a write before left unannounced: by a process that was killed, or on a full disk. The caller
+        is the writer."""
+        with self.store.session():
+            collection = self.collection
+            if self._announced_of != str(collection.id):
+                _announce(collection, _next_revision(collection))
+                self._announced_of = str(collection.id)
 
     def write(
         self,
@@ -152,6 +189,7 @@ class Space:
         with self.store.session():
             collection = self.collection
             revision = _next_revision(collection)
+            self._announced_of = ""
             most = int(self.store.client.get_max_batch_size())
             # Heads come first in a document; written last, they vouch for the rest of it after a crash.
             for start in reversed(range(0, len(ids), most)):
@@ -164,13 +202,16 @@ class Space:
                 )
             self._delete(collection, stale)
             _announce(collection, revision)
+            self._announced_of = str(collection.id)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove units and announce it."""
         with self.store.session():
             collection = self.collection
+            self._announced_of = ""
             self._delete(collection, ids)
             _announce(collection, _next_revision(collection))
+            self._announced_of = str(collection.id)
 
     def describe_as(self, **changed: Any) -> None:
         """Change what the collection says of itself."""
@@ -196,6 +237,8 @@ class Space:
         try:
             with self.store.session(translate=False):
                 return list(self.collection.get(where=dict(where), include=[])["ids"])
+        except chromadb.errors.NotFoundError:
+            raise UnknownKBError(f"The knowledge base behind {self.name!r} was removed.") from None
         except (ValueError, TypeError, chromadb.errors.InvalidArgumentError) as error:
             raise KBInputError(
                 f"where={json.dumps(where)} is no filter that Chroma knows ({' '.join(str(error).split())}); "

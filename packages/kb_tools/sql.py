@@ -106,7 +106,7 @@ class TableDatabase:
                 os.fsync(file.fileno())
             temporary.replace(self._path)
         except (sqlite3.Error, OSError) as error:
-            raise KBStorageError(f"the SQL tables cannot be written to {self._path}: {error}") from error
+            raise KBStorageError(f"The SQL tables cannot be written to {self._path}: {error}.") from error
         finally:
             with suppress(OSError):
                 temporary.unlink()
@@ -143,23 +143,37 @@ class TableDatabase:
     def query(self, statement: str, *, max_rows: int = 200, timeout_s: float = 5.0) -> SQLResult:
         """The result of one SELECT statement.
 
-        SQLError, in one sentence, for everything else: a syntax error, an unknown table, a write, too long a run.
+        SQLError, in one sentence, for everything else: a syntax error, an unknown table, a write, too long a run, and
+        a SUM, AVG or TOTAL of text that is no number, which sqlite would count as 0 or by its first digits. That last
+        check runs the statement a second time where it reads a text column beside a SUM, under the same limits.
         """
         if max_rows < 1:
-            raise KBInputError(f"max_rows is {max_rows}; ask for at least 1 row")
+            raise KBInputError(f"max_rows is {max_rows}; ask for at least 1 row.")
         if not timeout_s > 0:
-            raise KBInputError(f"timeout_s is {timeout_s}; give a number of seconds above 0")
+            raise KBInputError(f"timeout_s is {timeout_s}; give a number of seconds above 0.")
+        result, may_add_text = self._run(statement, max_rows, timeout_s)
+        if may_add_text:
+            self._run(statement, max_rows, timeout_s, refuse_adding_text=True)
+        return result
+
+    def _run(
+        self, statement: str, max_rows: int, timeout_s: float, *, refuse_adding_text: bool = False
+    ) -> tuple[SQLResult, bool]:
+        """The result, and whether it must be checked for sums of text."""
         with self._open() as connection:
             names = _table_names(connection)
             sandbox = Sandbox(connection, names, timeout_s)
             sandbox.check(statement)
+            if refuse_adding_text:
+                sandbox.refuse_adding_text()
             try:
                 with sandbox.time_limit():
-                    return _fetch(connection.execute(statement), max_rows)
+                    result = _fetch(connection.execute(statement), max_rows)
+                return result, not refuse_adding_text and sandbox.may_add_text()
             # sqlite3.Warning is "one statement at a time" in Python 3.11; ValueError, a NUL or half a character
             except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError) as error:
                 reason = sandbox.explain(error)
-        raise SQLError(self._advised(reason, statement, names))
+        raise SQLError(_sentence(self._advised(reason, statement, names)))
 
     def schema(self, name: str | None = None) -> list[SQLTable]:
         """Every table, or the one of this SQL name or table id. SQLError names the nearest if there is none."""
@@ -170,7 +184,7 @@ class TableDatabase:
                 (name,),
             ).fetchall()
             if name is not None and not found:
-                raise SQLError(_unknown_table(name, _table_names(connection)))
+                raise SQLError(_sentence(_unknown_table(name, _table_names(connection))))
             return [
                 SQLTable(table, table_id, title, section, _columns_of(connection, table), rows)
                 for table, table_id, title, section, rows in found
@@ -182,9 +196,9 @@ class TableDatabase:
         Any text is allowed and none of it is syntax. KBInputError for a blank query or a limit below 1.
         """
         if not query.strip():
-            raise KBInputError("the query is empty; give a word, a name or a value to look for")
+            raise KBInputError("The query is empty; give a word, a name or a value to look for.")
         if limit < 1:
-            raise KBInputError(f"limit is {limit}; ask for at least 1 cell")
+            raise KBInputError(f"limit is {limit}; ask for at least 1 cell.")
         # A lone surrogate cannot reach sqlite.
         clean = query.encode("utf-8", "replace").decode()[:MAX_CELL]
         words = " OR ".join(_phrase(word) for word in list(dict.fromkeys(clean.split()))[:MAX_CELL_WORDS])
@@ -207,7 +221,7 @@ class TableDatabase:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A read-only connection of its own for each call. SQLError if there is nothing that can be read."""
         if self._memory is None if self._path is None else not self._path.exists():
-            raise SQLError("there are no SQL tables yet; add tables to the knowledge base")
+            raise SQLError("There are no SQL tables yet; add tables to the knowledge base.")
         try:
             with self._lock:
                 connection = self._connect()
@@ -215,7 +229,7 @@ class TableDatabase:
                 connection.text_factory = _decode
                 yield connection
         except sqlite3.Error as error:
-            raise SQLError(f"the SQL tables cannot be read and must be built again: {error}") from error
+            raise SQLError(f"The SQL tables cannot be read and must be built again: {error}.") from error
 
     def _connect(self) -> sqlite3.Connection:
         if self._path is None:
@@ -250,7 +264,7 @@ def _fetch(cursor: sqlite3.Cursor, max_rows: int) -> SQLResult:
         size += sum(len(value) for value in values if isinstance(value, str))
         if not rows and size > MAX_RESULT:
             raise SQLError(
-                f"a row has {size:,} characters; at most {MAX_RESULT:,} are allowed, so select fewer columns"
+                f"A row has {size:,} characters; at most {MAX_RESULT:,} are allowed, so select fewer columns."
             )
         if len(rows) == max_rows or size > MAX_RESULT:
             return SQLResult(columns, rows, truncated=True)
@@ -275,6 +289,10 @@ def _unknown_table(name: str, names: list[str]) -> str:
     nearest = (containing or get_close_matches(wanted, names, n=3, cutoff=0.5))[:3]
     hint = f"the nearest names are {', '.join(nearest)}" if nearest else "no name is near it"
     return f"no such table: {name}; {hint}; SELECT name, title FROM _tables lists all {len(names)}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _phrase(word: str) -> str:

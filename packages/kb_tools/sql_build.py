@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from kb_tools.documents import Table
-from kb_tools.tables import is_empty, parse_date, parse_number, profile
+from kb_tools.tables import is_empty, parse_date, parse_decimal_comma, parse_number, profile
 
-LAYOUT = 1
-"""Raised when the layout below changes: a database of another layout is stale, whatever its stamp says."""
+LAYOUT = 2
+"""Raised when the layout below, or how a cell is read, changes: a database of another is stale, whatever its stamp."""
 
 MAX_COLUMNS = 1000
 """sqlite columns of a table; those of a wider one that come after are in the document only."""
@@ -112,9 +112,10 @@ def _columns(table: Table) -> list[_Column]:
     columns: list[_Column] = []
     for position, (name, about) in enumerate(zip(names, profile(table), strict=False)):
         if about.type in ("integer", "real"):
-            columns.append(_Column(name, about.name, about.type.upper(), position, parse_number))
+            read = parse_decimal_comma if about.decimal_comma else parse_number
+            columns.append(_Column(name, about.name, about.type.upper(), position, read))
             cells = (row[position] for row in table.rows)
-            if any(parse_number(cell) is None and not is_empty(cell) for cell in cells):
+            if any(read(cell) is None and not is_empty(cell) for cell in cells):
                 extra = unique(f"{name}_text", taken)
                 columns.append(_Column(extra, about.name, "TEXT", position, _as_written))
             continue

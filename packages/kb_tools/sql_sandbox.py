@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -44,6 +45,11 @@ _FUNCTIONS = frozenset(
     unlikely upper""".split()
 )
 
+_ADDING = ("sum", "avg", "total")
+
+# What sqlite adds up for what it says; of any other text it takes the digits that it begins with, or 0.
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?\s*", re.IGNORECASE | re.ASCII)
+
 _TOKEN = re.compile(
     r"--[^\n]*|/\*.*?(?:\*/|\Z)"
     r"""|(?P<quoted>"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\])"""
@@ -63,6 +69,8 @@ class Sandbox:
         self._timeout_s = timeout_s
         self._late = False
         self._refusal = ""
+        self._adds = False
+        self._reads: set[tuple[str, str]] = set()
         # A third line, below the read-only file and the authorizer.
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
@@ -76,24 +84,47 @@ class Sandbox:
     def check(self, statement: str) -> None:
         """Refuse what only the text shows. SQLError."""
         if len(statement) > MAX_STATEMENT:
-            raise SQLError(f"the statement has {len(statement):,} characters; at most {MAX_STATEMENT:,} are allowed")
+            raise SQLError(f"The statement has {len(statement):,} characters; at most {MAX_STATEMENT:,} are allowed.")
         tokens = tokenize(statement)
         if all(token.text == ";" for token in tokens):
-            raise SQLError("the statement is empty; give one SELECT statement")
+            raise SQLError("The statement is empty; give one SELECT statement.")
         defined = with_queries(tokens)
         self._defined = {token.text for token in defined}
         if expansions(tokens, defined) > MAX_EXPANSIONS:
-            raise SQLError("the WITH queries refer to one another too often; write the statement with fewer of them")
+            raise SQLError("The WITH queries refer to one another too often; write the statement with fewer of them.")
+
+    def may_add_text(self) -> bool:
+        """Whether the statement that ran has a SUM, AVG or TOTAL, and a text column, perhaps not in it."""
+        find = "SELECT 1 FROM _columns WHERE table_name = ? AND name = ? AND type = 'TEXT'"
+        return self._adds and any(self._connection.execute(find, read).fetchone() for read in list(self._reads))
+
+    def refuse_adding_text(self) -> None:
+        """From now on a SUM, AVG or TOTAL that meets a text that is no number fails. For a check, not for results.
+
+        A sum in Python takes six times as long as sqlite's own, and is not the same to the last digit.
+        """
+
+        def refuse(name: str, text: object) -> None:
+            shown = " ".join(str(text)[:40].split())
+            self._refusal = (
+                f"{name.upper()} met {shown!r}, which is text and not a number; turn the column into numbers first, "
+                "for example with CAST(REPLACE(column, ',', '') AS REAL), or leave such rows out with a WHERE."
+            )
+
+        for name in _ADDING:
+            self._connection.create_window_function(name, 1, _adder(partial(refuse, name)))
 
     def explain(self, error: Exception) -> str:
         """One sentence on why the statement failed, sqlite's own words where they say enough."""
         if self._late:
             return (
-                f"stopped after {self._timeout_s:g} s; "
-                "ask for less: join on an equality, add a WHERE, or split the question"
+                f"Stopped after {self._timeout_s:g} s; "
+                "ask for less: join on an equality, add a WHERE, or split the question."
             )
         if self._refusal:
             return self._refusal
+        if isinstance(error, UnicodeEncodeError):
+            return "The statement has half a character; lone surrogates cannot be sent to sqlite, so leave them out."
         return " ".join(str(error).split()) or type(error).__name__
 
     @contextmanager
@@ -127,8 +158,10 @@ class Sandbox:
         if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ and self._may_read(first or "", second or ""):
+            self._reads.add((first or "", second or ""))
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
+            self._adds = self._adds or (second or "").lower() in _ADDING
             return sqlite3.SQLITE_OK
         self._refusal = self._refusal or _refused(action, first, second)
         return sqlite3.SQLITE_DENY
@@ -143,14 +176,47 @@ class Sandbox:
 
 def _refused(action: int, first: str | None, second: str | None) -> str:
     if action == sqlite3.SQLITE_FUNCTION:
-        return f"the function {second} is not available here; use sqlite's aggregate, text, date and math functions"
+        return f"The function {second} is not available here; use sqlite's aggregate, text, date and math functions."
     if action == sqlite3.SQLITE_READ:
-        return f"{first} cannot be read here; SELECT name, title FROM _tables lists the tables that can"
+        return f"The table {first} cannot be read here; SELECT name, title FROM _tables lists the tables that can."
     if action == sqlite3.SQLITE_PRAGMA:
         return (
-            "the database is read-only and has no PRAGMA; SELECT * FROM _columns WHERE table_name = '...' gives columns"
+            "The database is read-only and has no PRAGMA; "
+            "SELECT * FROM _columns WHERE table_name = '...' gives columns."
         )
-    return "the database is read-only; only a SELECT from the tables that _tables lists is allowed"
+    return "The database is read-only; only a SELECT from the tables that _tables lists is allowed."
+
+
+def _adder(refuse: Callable[[object], None]) -> type:
+    class Adder:
+        """An aggregate over numbers, roughly as sqlite's; `refuse` is called with a value that is none."""
+
+        def __init__(self) -> None:
+            self.total, self.count = 0.0, 0
+
+        def step(self, value: object) -> None:
+            self._add(value, 1)
+
+        def inverse(self, value: object) -> None:
+            self._add(value, -1)
+
+        def value(self) -> float | None:
+            return self.total if self.count else None
+
+        finalize = value
+
+        def _add(self, value: object, sign: int) -> None:
+            if value is None:
+                return
+            if not isinstance(value, int | float):
+                if not (isinstance(value, str) and _NUMBER.fullmatch(value)):
+                    refuse(value)
+                    raise ValueError("text is no number")
+                value = float(value)
+            self.total += sign * value
+            self.count += sign
+
+    return Adder
 
 
 def _stripper(name: str) -> Callable[[object, object], str | None]:

@@ -49,6 +49,12 @@ class Store:
         self._sessions = 0
         self._reopening = False
         self._depth = threading.local()
+        self._closed = False
+        self._is_writer = False
+        self.writes = threading.RLock()
+        """Held through each write: two at once would announce their revisions out of order, and readers miss one."""
+        self.vectors_read: dict[str, int] = {}
+        """By the id of a collection, the last generation of the client that has read its vectors."""
         self.generation = 0
         """Counts the clients that were closed: a collection handle of an older generation must not be used."""
 
@@ -63,16 +69,21 @@ class Store:
 
     def close(self) -> None:
         """Let go of the store; the last one to do so ends the client and frees the writer's lock."""
+        # Whoever opens the folder meanwhile waits: Chroma shares clients by path, and would give the one that ends.
         with _open_lock:
             self._users -= 1
             if self._users > 0:
                 return
+            with self._idle:
+                self._closed = True
+                self._idle.wait_for(lambda: self._sessions == 0 and not self._reopening)
+            with self._writing, self._mutex:
+                self._close_client()
+                if self._writer is not None and self._writer.is_locked:
+                    with contextlib.suppress(OSError):
+                        (Path(self.location) / _HOLDER).unlink()
+                    self._writer.release(force=True)
             _open_stores.pop(self.location, None)
-        with self._mutex:
-            self._close_client()
-            if self._writer is not None and self._writer.is_locked:
-                (Path(self.location) / _HOLDER).unlink(missing_ok=True)
-                self._writer.release(force=True)
 
     @property
     def exists(self) -> bool:
@@ -82,7 +93,7 @@ class Store:
     @property
     def sees_all_writes(self) -> bool:
         """True where no other process can have written past this client: it is the writer, or asks a server."""
-        return self.is_server or (self._writer is not None and self._writer.is_locked)
+        return self.is_server or self._is_writer
 
     @property
     def cache(self) -> Path:
@@ -95,6 +106,7 @@ class Store:
     def client(self) -> ClientAPI:
         """The Chroma client. Raises `KBStorageError` where the server does not answer or the folder is unusable."""
         with self._mutex:
+            self._check_open()
             if self._client is None:
                 self._client = self._connect()
             return self._client
@@ -105,7 +117,8 @@ class Store:
         if self._writer is None:
             return
         with self._writing:
-            if self._writer.is_locked:
+            self._check_open()
+            if self._is_writer:
                 return
             folder = Path(self.location)
             with self._translated():
@@ -118,13 +131,19 @@ class Store:
                         f"{self._holder()} is writing to {self.location}; try again when it is done, "
                         "or serve the folder with `chroma run --path` for several writers."
                     ) from None
-                (folder / _HOLDER).write_text(json.dumps({"pid": os.getpid(), "since": int(time.time())}))
-                if not (folder / _STAMP).exists():
-                    (folder / _STAMP).write_text(
-                        json.dumps({"format": FORMAT, "written_by": f"polyroute {metadata.version('polyroute')}"})
-                    )
-            # Another process may have written since this client read its index; to write on top would corrupt it.
-            self.reopen()
+                try:
+                    (folder / _HOLDER).write_text(json.dumps({"pid": os.getpid(), "since": int(time.time())}))
+                    if not (folder / _STAMP).exists():
+                        (folder / _STAMP).write_text(
+                            json.dumps({"format": FORMAT, "written_by": f"polyroute {metadata.version('polyroute')}"})
+                        )
+                    # Another process may have written since this client read its index; to write on top would
+                    # corrupt it.
+                    self.reopen()
+                except BaseException:
+                    self._writer.release(force=True)
+                    raise
+            self._is_writer = True
 
     @contextlib.contextmanager
     def session(self, *, translate: bool = True) -> Iterator[None]:
@@ -134,6 +153,7 @@ class Store:
         if depth == 0:
             with self._idle:
                 self._idle.wait_for(lambda: not self._reopening)
+                self._check_open()
                 self._sessions += 1
         self._depth.value = depth + 1
         try:
@@ -190,13 +210,24 @@ class Store:
 
     def _connect(self) -> ClientAPI:
         import chromadb
+        from chromadb.api.shared_system_client import SharedSystemClient
         from chromadb.config import Settings
 
         settings = Settings(anonymized_telemetry=False)
         with self._translated():
             if not self.is_server:
+                if _forked:
+                    raise KBStorageError(
+                        "Chroma cannot be used in a fork of a process that used it; start the process with "
+                        "multiprocessing.get_context('spawn')."
+                    )
                 self._check_format()
-                return chromadb.PersistentClient(self.location, settings=settings)
+                try:
+                    return chromadb.PersistentClient(self.location, settings=settings)
+                except BaseException:
+                    # Chroma keeps the client that failed to start, and would give it to the next who asks.
+                    SharedSystemClient._identifier_to_system.pop(self.location, None)
+                    raise
             parts = urlsplit(self.location)
             if not parts.hostname:
                 raise KBInputError(f"{self.location!r} names no host; write it as http://host:port.")
@@ -209,6 +240,10 @@ class Store:
                 )
             except ValueError as error:  # Chroma's word for a server that is down
                 raise self._storage_error(ConnectionError(f"could not connect: {error}")) from error
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise KBInputError(f"The catalog of {self.location} was closed; open it again.")
 
     def _check_format(self) -> None:
         try:
@@ -257,3 +292,24 @@ def check_format(found: object, where: str, writer: str) -> None:
             f"{where} was written by {writer} in format {found}, and this version reads up to {FORMAT}; "
             "upgrade with `pip install -U polyroute`."
         )
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    """Chroma's threads do not come along into the child, and its clients would wait for them forever."""
+    global _forked, _open_lock
+    _forked = _forked or any(store._client is not None and not store.is_server for store in _open_stores.values())
+    for store in _open_stores.values():
+        store._closed = True
+        store._idle, store._mutex, store._writing = threading.Condition(), threading.RLock(), threading.Lock()
+        store._sessions, store._reopening = 0, False
+        _inherited.append(store)  # to end its client would wait as well
+    _open_stores.clear()
+    _open_lock = threading.Lock()
+
+
+_inherited: list[Store] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -41,6 +41,8 @@ class Column:
     """Different cells, as written, empty ones left out."""
     empty: int
     """Cells that are blank or only a dash."""
+    decimal_comma: bool
+    """Whether its numbers are written as in `1.234,5`, for `parse_decimal_comma`; if not, for `parse_number`."""
     low: str
     high: str
     """The range: a plain number, or an ISO date. Both are empty for a text column."""
@@ -53,6 +55,7 @@ _NUMBER = re.compile(
     rf"(?P<sign>[+-]?)\s*[{_CURRENCY}]?\s*(?P<inner>[+-]?)\s*"
     rf"(?P<digits>[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)?(?P<fraction>\.[0-9]+)?\s*[%{_CURRENCY}]?"
 )
+_POINT_FOR_COMMA = str.maketrans(",.", ".,")
 _DASHES = str.maketrans("\u2212\u2013\u2014", "---")  # minus, en dash, em dash
 
 _MONTHS = {
@@ -97,6 +100,11 @@ def parse_number(cell: str) -> int | float | None:
     return -number if signs == "-" else number
 
 
+def parse_decimal_comma(cell: str) -> int | float | None:
+    """`parse_number` for a column with `decimal_comma`: `3.769.495` is 3769495 and `891,8` is 891.8."""
+    return parse_number(cell.translate(_POINT_FOR_COMMA))
+
+
 def parse_date(cell: str) -> datetime.date | None:
     """The day that the cell names, or None. Only forms that cannot be misread: 04/08/2009 may be April or August."""
     found = _DATE.fullmatch(" ".join(cell.split()))
@@ -122,7 +130,7 @@ def _column(name: str, cells: list[str]) -> Column:
     needed = TYPED_SHARE * len(filled)
     kind: ColumnType = "text"
     low = high = ""
-    numbers = [number for cell in filled if (number := parse_number(cell)) is not None]
+    decimal_comma, numbers = _numbers(filled)
     if numbers and len(numbers) >= needed:
         kind = "integer" if all(isinstance(number, int) for number in numbers) else "real"
         low, high = str(min(numbers)), str(max(numbers))
@@ -130,7 +138,21 @@ def _column(name: str, cells: list[str]) -> Column:
         dates = [date for cell in filled if (date := parse_date(cell)) is not None]
         if dates and len(dates) >= needed:
             kind, low, high = "date", min(dates).isoformat(), max(dates).isoformat()
-    return Column(name, kind, len(distinct), len(cells) - len(filled), low, high, distinct[:3])
+    return Column(name, kind, len(distinct), len(cells) - len(filled), decimal_comma, low, high, distinct[:3])
+
+
+def _numbers(filled: list[str]) -> tuple[bool, list[int | float]]:
+    """Whether the column is written with a decimal comma, and its numbers.
+
+    `1.234` and `1,234` can be either, so the cells decide that can be one only (`891,8`, `3.769.495`; `2.5`).
+    """
+    english, comma = [parse_number(cell) for cell in filled], [parse_decimal_comma(cell) for cell in filled]
+    only_english = only_comma = 0
+    for one, other in zip(english, comma, strict=True):
+        only_english += other is None and one is not None
+        only_comma += one is None and other is not None
+    is_comma = only_comma > only_english and len(filled) - comma.count(None) >= TYPED_SHARE * len(filled)
+    return is_comma, [number for number in (comma if is_comma else english) if number is not None]
 
 
 def heading(table: Table) -> str:
@@ -189,7 +211,7 @@ def block_text(table: Table, rows: Iterable[int]) -> str:
 def row_blocks(table: Table, max_blocks: int = 2000) -> list[range]:
     """The rows in order, one a block; in a longer table, `max_blocks` blocks whose sizes differ by at most one."""
     if max_blocks < 1:
-        raise KBInputError(f"max_blocks is {max_blocks}, but a table needs at least 1 block")
+        raise KBInputError(f"max_blocks is {max_blocks}, but a table needs at least 1 block.")
     rows = len(table.rows)
     blocks = min(rows, max_blocks)
     edges = [rows * block // blocks for block in range(blocks)] + [rows] if blocks else []
@@ -218,7 +240,7 @@ def _checked(table: Table, rows: Iterable[int]) -> list[int]:
     checked = list(rows)
     for row in checked:
         if not 0 <= row < len(table.rows):
-            raise KBInputError(f"table {table.id!r} has no row {row}: it has {len(table.rows)}, from 0")
+            raise KBInputError(f"table {table.id!r} has no row {row}: it has {len(table.rows)}, from 0.")
     return checked
 
 

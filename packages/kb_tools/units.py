@@ -30,7 +30,7 @@ WHOLE = 1_600
 _NOT_FILTERABLE = ("$", "#", "chroma:")  # keys that Chroma keeps for itself
 _ONE_CARD = 6_000
 """A text up to this length is one text to BM25, which splitting would rob of context; its windows have vectors only."""
-_VERSION = 2
+_VERSION = 3
 """Raise it when the same document makes other units: an `add` then writes it again."""
 _CARD_CHARACTERS = 20_000  # a table up to this size has all its words in one unit
 
@@ -146,21 +146,21 @@ def _splitter() -> RecursiveCharacterTextSplitter:
 
 def _filterable(document: Document) -> dict[str, Any]:
     """The part of a document's metadata that Chroma can filter on; all of it is kept in the document itself."""
-    kept: dict[str, Any] = {"title": document.title}
-    if isinstance(document, Table):
-        kept["section"] = document.section
+    kept: dict[str, Any] = {}
     for key, value in document.metadata.items():
         if key.startswith(OURS):
             raise KBInputError(
                 f"Metadata key {key!r} of {document.id!r} begins with {OURS!r}, which is reserved; rename it."
             )
-        if key.startswith(_NOT_FILTERABLE):
+        if not key or key.startswith(_NOT_FILTERABLE):
             continue
         if _flat(value) or (
             isinstance(value, list) and value and all(_flat(item) and type(item) is type(value[0]) for item in value)
         ):
             kept[key] = value
-    return kept
+    if isinstance(document, Table):
+        kept["section"] = document.section
+    return kept | {"title": document.title}  # last: BM25 reads it
 
 
 def _flat(value: object) -> bool:

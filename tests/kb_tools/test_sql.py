@@ -71,6 +71,18 @@ def test_an_aggregate_gives_the_sum_that_a_hand_gives(database):
     assert database.query("SELECT people_text FROM cities_largest_2 WHERE people IS NULL").rows == [["many*"]]
 
 
+def test_a_german_column_adds_up_to_what_the_sheet_says():
+    rows = [["Berlin", "3.769.495", "891,8"], ["Hamburg", "1.841.179", "755,1"], ["Bonn", "-", "1.141,0"]]
+    rows += [["Essen", "12", f"{row},5 %"] for row in range(7)] + [["Jena", "12", "k. A."]]
+    database = TableDatabase(None)
+    database.build([Table(id="t", title="Orte", header=["Ort", "Leute", "Preis"], rows=rows)], "v1")
+    assert [column.type for column in database.schema("t")[0].columns[2:]] == ["INTEGER", "REAL", "TEXT"]
+    sums = database.query("SELECT sum(leute), round(sum(preis), 6) FROM orte")
+    assert sums.rows == [[3_769_495 + 1_841_179 + 8 * 12, 2787.9 + 24.5]]
+    assert database.query("SELECT preis_text FROM orte WHERE preis IS NULL").rows == [["k. A."]]
+    database.close()
+
+
 def test_dates_compare_and_keep_their_words(database):
     oldest = "SELECT city, founded FROM cities_largest_2 WHERE founded_iso < '1600' ORDER BY founded_iso DESC LIMIT 1"
     assert database.query(oldest).rows == [["São Paulo", "January 25 , 1554"]]

@@ -16,6 +16,7 @@ from kb_tools.tables import (
     is_empty,
     is_small,
     parse_date,
+    parse_decimal_comma,
     parse_number,
     profile,
     row_blocks,
@@ -107,6 +108,37 @@ def test_a_column_is_numeric_from_nine_cells_in_ten(odd, kind):
     cells = ["7"] * (10 - odd) + ["7*"] * odd + [""] * 50
     table = Table(id="t", header=["h"], rows=[[cell] for cell in cells])
     assert profile(table)[0].type == kind
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "low", "high"),
+    [
+        (["3.769.495", "1.841.179"], "integer", "1841179", "3769495"),
+        (["891,8", "1.234", "7"], "real", "7", "1234"),
+        (["−1.234,5 €", "12 %", "-"], "real", "-1234.5", "12"),
+        # Either way is possible, so English.
+        (["1.234", "2.500"], "real", "1.234", "2.5"),
+        (["1,234", "2,500"], "integer", "1234", "2500"),
+        # As many cells speak for one as for the other.
+        (["2.5", "2,5"], "text", "", ""),
+        # More for English: one cell in ten may be anything.
+        (["2.5"] * 9 + ["2,5"], "real", "2.5", "2.5"),
+        # More for the comma, in too few cells.
+        (["2,5"] * 8 + ["a", "b"], "text", "", ""),
+        (["2,5"] * 9 + ["a"], "real", "2.5", "2.5"),
+        (["1.2.2020", "3.4.2021"], "text", "", ""),
+        (["1.10", "2.3.1"], "text", "", ""),
+    ],
+)
+def test_cells_that_can_be_read_one_way_only_decide_how_a_column_is_read(cells, kind, low, high):
+    (column,) = profile(Table(id="t", header=["h"], rows=[[cell] for cell in cells]))
+    assert (column.type, column.low, column.high) == (kind, low, high)
+
+
+@given(st.integers(-(10**17), 10**17), st.integers(0, 99))
+def test_numbers_survive_being_written_the_continental_way(number, cents):
+    written = f"{number:,}.{cents:02}".translate(str.maketrans(",.", ".,"))
+    assert parse_decimal_comma(written) == parse_number(f"{number:,}.{cents:02}")
 
 
 def test_a_column_without_cells_is_text():

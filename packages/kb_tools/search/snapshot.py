@@ -68,6 +68,14 @@ class View:
         edges = np.cumsum([len(s) for s in segments], dtype=np.int64)[:-1]
         self.postings = list(zip([s.postings for s in segments], np.split(self.alive, edges), strict=False))
 
+    def restored(self) -> list[Segment]:
+        """The segments as they were when this view was made."""
+        start = 0
+        for segment in self.segments:
+            segment.alive[:] = self.alive[start : start + len(segment)]
+            start += len(segment)
+        return list(self.segments)
+
     @cached_property
     def _documents(self) -> tuple[list[str], NDArray[np.int64]]:
         numbers: dict[str, int] = {}
@@ -98,6 +106,10 @@ class View:
         for unit, row in self.rows.items():
             found.setdefault(doc_of(unit), []).append(row)
         return found
+
+    def units_of(self, document: str) -> list[str]:
+        """The ids of the living units of a document."""
+        return [self.ids[row] for row in self.rows_of.get(document, [])]
 
     def vector(self, row: int) -> NDArray[np.float32]:
         """The vector of a row, shape (d,)."""
@@ -147,6 +159,13 @@ class Snapshot:
         last one that was seen. Not for two threads at once."""
         if revision == self._view.revision:
             return self._view
+        try:
+            return self._follow(collection, revision, slack)
+        except BaseException:
+            self._segments = self._view.restored()
+            raise
+
+    def _follow(self, collection: Collection, revision: int, slack: int) -> View:
         since = self._view.revision
         changed = 0
         rows = dict(self._view.rows) if since >= 0 else {}
@@ -201,7 +220,7 @@ class Snapshot:
         for start in range(0, len(missed), _PAGE):
             page = collection.get(ids=missed[start : start + _PAGE], include=["documents", "metadatas", "embeddings"])
             if page["ids"]:
-                self._append(dict(page), rows)
+                self._append(_whole(dict(page)), rows)
         return len(gone) + len(missed)
 
     def _kill(self, row: int) -> None:
@@ -225,10 +244,10 @@ class Snapshot:
             if manifest["stamp"] != self._stamp:
                 return
             self._segments = [_read_segment(folder, entry) for entry in manifest["segments"]]
-            self._view = View(manifest["revision"], self._segments)
+            self._view = View(int(manifest["revision"]), self._segments)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
             log.info("The search index in %s cannot be read (%s); it will be derived again.", folder, error)
             self._segments = []
 
@@ -256,10 +275,19 @@ def _pages(collection: Collection, where: dict[str, Any] | None) -> Iterator[dic
     while True:
         page = collection.get(where=where, limit=_PAGE, offset=offset, include=["documents", "metadatas", "embeddings"])
         if page["ids"]:
-            yield dict(page)
+            yield _whole(dict(page))
         if len(page["ids"]) < _PAGE:
             return
         offset += _PAGE
+
+
+def _whole(page: dict[str, Any]) -> dict[str, Any]:
+    """A client that first read the vectors when there were none gives none later, and no error."""
+    import chromadb.errors
+
+    if len(page["embeddings"]) != len(page["ids"]):
+        raise chromadb.errors.InternalError(f"{len(page['ids'])} units, but {len(page['embeddings'])} vectors")
+    return page
 
 
 def _merge(segments: Sequence[Segment]) -> Segment:
