@@ -166,7 +166,12 @@ def near(path: str | Path) -> str:
 
 
 if __name__ == "__main__":
+    given = sys.argv[1:]
+    if len(given) > 1 or any(argument.startswith("-") for argument in given):
+        asked_for = given in (["-h"], ["--help"])
+        print(__doc__.strip(), file=sys.stdout if asked_for else sys.stderr)
+        sys.exit(0 if asked_for else 2)
     try:
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".demo" / "kb")
+        main(Path(given[0]) if given else ROOT / ".demo" / "kb")
     except KBError as error:
         sys.exit(str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +10,19 @@ import typer
 from kb_tools.cli_add import (
     DEFAULT_FOLDER,
     FOLDER_VARIABLE,
+    announce_embedding,
     brought_up_to,
     counted,
     describe_files,
+    describe_what_went_in,
+    find,
     print_next,
     print_report,
     remove_if_empty,
 )
+from kb_tools.cli_command import PlainCommand, parse_where, price
 from kb_tools.documents import Modality
-from kb_tools.errors import KBError, KBInputError
+from kb_tools.errors import KBError, KBInputError, UnreadableFileError
 from kb_tools.hits import Mode
 
 if TYPE_CHECKING:
@@ -28,12 +31,14 @@ if TYPE_CHECKING:
 USER_ERRORS = (KBError, OSError)
 """What a command may raise because of what it was given: shown as one sentence, never as a traceback."""
 
-_FEW = 5
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+"""What every command of `polyroute` answers to with its help."""
 
 app = typer.Typer(
     name="kb",
     help="Build, search and look after knowledge bases.",
     no_args_is_help=True,
+    context_settings=HELP,
     pretty_exceptions_enable=False,
 )
 
@@ -51,18 +56,20 @@ Folder = Annotated[
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def add(
     name: Name,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders to read.", show_default=False)],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders to read.", show_default=False)],
     modality: Annotated[
         Modality | None, typer.Option(help="What it holds; told by the files if left out.", show_default=False)
     ] = None,
     description: Annotated[
-        str | None, typer.Option(help="A paragraph: what is in it, and what to ask it.", show_default=False)
+        str | None,
+        typer.Option(metavar="TEXT", help="A paragraph: what is in it, and what to ask it.", show_default=False),
     ] = None,
     cost: Annotated[
-        float | None, typer.Option(help="USD that a search costs; 0 if left out.", show_default=False)
+        float | None,
+        typer.Option(metavar="USD", help="What a search costs; 0 if left out.", callback=price, show_default=False),
     ] = None,
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJSON = False,
@@ -74,7 +81,7 @@ def add(
     from kb_tools import loaders, terminal
     from kb_tools.catalog import Catalog
 
-    files = loaders.find_files(paths)
+    files = find(paths, folder, name)
     with Catalog(folder) as catalog:
         new = name not in catalog.names()
         if new:
@@ -87,9 +94,15 @@ def add(
         else:
             kb = brought_up_to(catalog.open(name), modality=modality, description=description, cost_usd=cost)
         try:
+            announce_embedding()
             with loaders.progress_bar() as on_progress:
                 report = loaders.load(kb, paths, on_progress=on_progress)
             size = kb.count()
+            if new and description is None:
+                describe_what_went_in(kb, files)
+        except KeyboardInterrupt:
+            complain("Interrupted; what was added is kept.")
+            raise typer.Exit(130) from None
         finally:
             if new:
                 remove_if_empty(catalog, kb)
@@ -107,7 +120,7 @@ def add(
         raise typer.Exit(1)
 
 
-@app.command("list")
+@app.command("list", cls=PlainCommand)
 def list_(folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -> None:
     """List the knowledge bases."""
     from kb_tools import terminal
@@ -133,7 +146,7 @@ def list_(folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -> None:
         terminal.note(f"No knowledge bases in {where} yet. Make one: polyroute kb add NAME PATH")
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def show(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -> None:
     """Show what a knowledge base is: description, size, price, embedding."""
     from kb_tools import terminal
@@ -144,20 +157,22 @@ def show(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -
     (terminal.print_json if as_json else terminal.print_fields)(about)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def search(
     name: Name,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to find.", show_default=False)] = "",
     k: Annotated[
-        int | None, typer.Option("-k", help=f"How many results; {_FEW} if left out.", show_default=False)
+        int | None, typer.Option("-k", metavar="N", help="How many results; 5 if left out.", show_default=False)
     ] = None,
     mode: Annotated[Mode, typer.Option(help="By words and meaning, meaning alone, words alone.")] = "hybrid",
     image: Annotated[
-        Path | None, typer.Option(help="Find pictures that look like this one.", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help="Find pictures that look like this one.", show_default=False)
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option(help='A filter on metadata, as in \'{"year": {"$gte": 2020}}\'.', show_default=False),
+        typer.Option(
+            metavar="JSON", help='A filter on metadata, as in \'{"year": {"$gte": 2020}}\'.', show_default=False
+        ),
     ] = None,
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJSON = False,
@@ -166,12 +181,18 @@ def search(
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 
-    condition = _parse_where(where)
+    condition = parse_where(where)
     with Catalog(folder) as catalog:
         kb = catalog.open(name)
-        # Only a k that was asked for can be too large.
-        wanted = k if k is not None else max(1, min(_FEW, kb.count()))
-        hits = kb.search(query, wanted, where=condition, mode=mode, image=image)
+        if image is None and not query.strip():
+            more = ", or pass --image PATH" if kb.modality == "image" else ""
+            raise KBInputError(f"The query is empty; ask for something{more}.")
+        if query.strip() and mode != "lexical":
+            announce_embedding()
+        try:
+            hits = kb.search(query, k, where=condition, mode=mode, image=image)
+        except UnreadableFileError as error:  # of stored documents none is read in a search: it is that picture
+            raise KBInputError(f"{image}: {error}") from error
     if as_json:
         terminal.print_json(hits)
     elif hits:
@@ -180,7 +201,7 @@ def search(
         terminal.note(f"Nothing was found in {name}.")
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def sql(
     name: Name,
     statement: Annotated[
@@ -203,7 +224,7 @@ def sql(
         terminal.note(f"Only the first {len(result.rows)} rows are here; aggregate, or add a LIMIT.")
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def remove(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -224,7 +245,7 @@ def remove(
         terminal.console().print(f"Removed {name}.", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def check(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Which one; all if left out.", show_default=False)
@@ -244,7 +265,7 @@ def check(
     else:
         for one, found in problems.items():
             lines = [f"{one}: healthy"] if not found else [f"{one}: {counted(len(found), 'problem')}", *found]
-            terminal.console().print(terminal.plain("\n  ".join(lines)), soft_wrap=True)
+            terminal.console().print("\n  ".join(map(terminal.one_line, lines)), soft_wrap=True)
     if any(problems.values()):
         raise typer.Exit(1)
 
@@ -270,18 +291,6 @@ def _problems(catalog: Catalog, name: str, *, named: bool) -> list[str]:
         if named:
             raise
         return [str(error)]
-
-
-def _parse_where(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        where = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"it is not JSON ({error}).", param_hint="--where") from None
-    if not isinstance(where, dict):
-        raise typer.BadParameter('it must be a JSON object, as in {"year": 2020}.', param_hint="--where")
-    return where
 
 
 def _confirm(question: str) -> None:

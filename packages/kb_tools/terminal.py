@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 # C0 and C1 control characters except tab and line feed; marks that turn the direction of the text around them; halves
 # of surrogate pairs, which no encoding takes.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_SNIPPET = 400
+_SNIPPET, _LINES = 400, 6
 _ROWS, _COLUMNS = 10, 8
 
 
 def plain(text: str) -> str:
     """The text with everything that steers a terminal spelled out: an escape character becomes `\\x1b`."""
     return _STEERING.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """`plain`, with line breaks spelled out as well, for names and ids."""
+    return plain(text).replace("\n", "\\n")
 
 
 def console() -> Console:
@@ -38,7 +43,7 @@ def console() -> Console:
 
 def note(text: str) -> None:
     """One line on stderr."""
-    Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True).print(plain(text))
+    Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True).print(one_line(text))
 
 
 def print_json(value: Any) -> None:
@@ -56,8 +61,8 @@ def print_hits(hits: Sequence[Hit]) -> None:
         found = ", ".join(f"{source} #{place}" for source, place in hit.found.items())
         line = Text.assemble(
             (f"{rank:>2}. ", "bold"),
-            (plain(" ".join(hit.title.split())) or "untitled", "bold"),
-            f"  {plain(hit.doc_id)}",
+            (plain(" ".join(hit.title.split())) or one_line(str(hit.metadata.get("file") or "untitled")), "bold"),
+            f"  {one_line(hit.doc_id)}",
             (f"  {hit.score:.4f}  {found}", "dim"),
         )
         out.print(line, soft_wrap=True)
@@ -80,7 +85,7 @@ def print_list(about: Sequence[Description]) -> None:
     table.add_column("description")
     for one in about:
         cells = (one.name, one.modality, f"{one.documents:,}", f"{one.cost_usd:g}", one.description)
-        table.add_row(*(Text(plain(cell)) for cell in cells))
+        table.add_row(*(Text(plain(" ".join(cell.split()))) for cell in cells))
     console().print(table)
 
 
@@ -102,7 +107,7 @@ def _spelled(match: re.Match[str]) -> str:
 def _parts(hit: Hit) -> Iterator[Text | Table]:
     lines = hit.text.splitlines()
     if hit.modality != "table":
-        yield _snippet(hit.text)
+        yield _snippet(_body(hit))
         return
     rows = [_cells(line) for line in lines if line.startswith("| ")]
     words = [line for line in lines if line.strip() and not line.startswith("| ") and line.strip() != hit.title.strip()]
@@ -112,9 +117,26 @@ def _parts(hit: Hit) -> Iterator[Text | Table]:
         yield _table(rows[0], rows[2:], int(hit.metadata.get("rows", len(rows) - 2)))
 
 
+def _body(hit: Hit) -> str:
+    """The text of a hit without what stands above it already: front matter, and a heading that is the title."""
+    from kb_tools.loaders.plain import without_matter
+
+    text = without_matter(hit.text).lstrip()
+    first, _, rest = text.partition("\n")
+    if hit.title and first.strip().strip("#").strip() == hit.title.strip():
+        return re.sub(r"\A\s*[=-]+[ \t]*$", "", rest, flags=re.MULTILINE) if rest.strip() else text
+    return text
+
+
 def _snippet(text: str) -> Text:
-    text = " ".join(text.split())
-    return Text(plain(text if len(text) <= _SNIPPET else text[:_SNIPPET].rstrip() + " …"))
+    """The first lines that are not empty, each with its spaces folded."""
+    lines = [folded for line in text.splitlines() if (folded := " ".join(line.split()))]
+    shown = "\n".join(lines[:_LINES])
+    if len(shown) > _SNIPPET:
+        shown = shown[:_SNIPPET].rstrip() + " …"
+    elif len(lines) > _LINES:
+        shown += " …"
+    return Text(plain(shown))
 
 
 def _cells(line: str) -> list[str]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from importlib.metadata import version
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
+try:
+    from importlib.metadata import version
+    from threading import Event
+    from types import FrameType
+    from typing import Annotated, Any
 
-from kb_tools.cli import USER_ERRORS, as_sentence, complain
-from kb_tools.cli import app as kb_app
+    import typer
+    from typer.core import TyperGroup
+
+    from kb_tools.cli import HELP, USER_ERRORS, as_sentence, complain
+    from kb_tools.cli import app as kb_app
+except KeyboardInterrupt:  # importing takes long enough for a user to change their mind
+    sys.stderr.write("Interrupted.\n")
+    sys.exit(130)
+
+_interrupted = Event()
 
 
 class Sentences(TyperGroup):
@@ -21,11 +31,16 @@ class Sentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            complain("Interrupted; what was added is kept.")
+            complain("Interrupted.")
             raise typer.Exit(130) from None
-        except BrokenPipeError:
+        except (BrokenPipeError, typer.Exit):
             raise  # the reader of our output has left: no news, and the framework ends quietly
-        except USER_ERRORS as error:
+        except Exception as error:
+            if _interrupted.is_set():  # while a foreign module was imported, which made an error of its own of it
+                complain("Interrupted.")
+                raise typer.Exit(130) from None
+            if not isinstance(error, USER_ERRORS):
+                raise
             complain(f"polyroute: {as_sentence(error)}")
             raise typer.Exit(1) from error
 
@@ -34,6 +49,7 @@ app = typer.Typer(
     cls=Sentences,
     help="Learn, step by step, where to ask next: which knowledge base, which model, or nobody.",
     no_args_is_help=True,
+    context_settings=HELP,
     pretty_exceptions_enable=False,
 )
 app.add_typer(kb_app, name="kb")
@@ -61,7 +77,14 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job of nohup ignores it, and goes on to
+        signal.signal(signal.SIGINT, _interrupt)
     app()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -99,6 +99,15 @@ def test_second_run_writes_nothing_and_says_so(shown: str, folder: Path) -> None
     assert "found jets of water" in again.stdout
 
 
+def test_what_is_no_folder_prints_the_usage_and_makes_nothing(tmp_path: Path) -> None:
+    for given in (["--fast"], [tmp_path / "a", "b"]):
+        done = run(sys.executable, DEMO, *given)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "python examples/demo.py [FOLDER]" in done.stderr
+    assert run(sys.executable, DEMO, "--help").returncode == 0
+    assert not list(tmp_path.iterdir()) and not (ROOT / "--fast").exists()
+
+
 def test_folder_that_another_process_writes_to_costs_one_sentence(tmp_path: Path) -> None:
     with Catalog(tmp_path) as catalog:
         catalog.create("busy", description="Held by this process.").add([Passage(id="a", text="a")])

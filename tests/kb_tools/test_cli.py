@@ -114,6 +114,82 @@ def test_unreadable_files_are_named_with_the_reason_and_the_rest_goes_in(tmp_pat
     assert "broken.pdf" in result.stderr
 
 
+def test_files_that_stay_out_for_one_reason_are_one_line(tmp_path: Path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "fine.md").write_text("All is well.")
+    for number in range(300):
+        (docs / f"{number}.log").write_text("?")
+    for name in ("Makefile", "a.csv", "b.csv", "c.csv"):
+        (docs / name).write_text("a,b\n1,2\n")
+    result = run("add", "notes", docs, "--modality", "text", folder=docs / "kb")
+    assert result.exit_code == 0
+    skipped = [line for line in result.stderr.splitlines() if line.startswith("Skipped")]
+    assert skipped == [
+        f"Skipped: {docs}/a.csv and 2 more: holds a table; add it to a knowledge base of modality table, not text",
+        skipped[1],
+    ]
+    assert skipped[1].startswith("Skipped: 301 files of kinds that are not read (300 .log, 1 without a suffix); ")
+    assert run("add", "notes", docs, folder=docs / "kb").stderr.count("Skipped") == 2  # of kb itself nothing is said
+
+
+def test_the_description_that_is_made_counts_what_went_in(tmp_path: Path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "fine.md").write_text("All is well.")
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.4 and then nothing")
+    (docs / "table.csv").write_text("a,b\n1,2\n")
+    assert run("add", "notes", docs, "--modality", "text", folder=tmp_path / "kb").exit_code == 1
+    assert _description(tmp_path / "kb") == "1 file (1 md): fine."
+    (docs / "more.md").write_text("More.")
+    assert run("add", "notes", docs, "--description", "Mine.", folder=tmp_path / "kb").exit_code == 1
+    assert run("add", "notes", docs, folder=tmp_path / "kb").exit_code == 1
+    assert _description(tmp_path / "kb") == "Mine."
+
+
+def _description(folder: Path) -> str:
+    described: str = json.loads(run("show", "notes", "--json", folder=folder).stdout)["description"]
+    return described
+
+
+def test_a_path_that_is_gone_names_what_is_still_held_of_it(tmp_path: Path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for name in ("a", "b"):
+        (docs / f"{name}.txt").write_text(name)
+    folder = tmp_path / "kb"
+    assert run("add", "notes", docs, folder=folder).exit_code == 0
+    (docs / "a.txt").unlink()
+    assert "'notes' still holds 1 document of it" in complaint(run("add", "notes", docs / "a.txt", folder=folder))
+    (docs / "b.txt").unlink()
+    assert "'notes' still holds 2 documents of it" in complaint(run("add", "notes", docs, folder=folder))
+    assert "still holds" not in complaint(run("add", "other", docs, folder=folder))
+    (tmp_path / "c.txt").write_text("c")
+    assert "1 added, 0 updated, 0 unchanged, 2 removed" in run("add", "notes", tmp_path, folder=folder).stdout
+
+
+def test_the_first_embedding_on_a_machine_is_announced(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("POLYROUTE_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("a cache that cannot be made, so that the test need not wait for the export")
+    result = run("search", "handbook", "leave", "--mode", "lexical", folder=folder)
+    assert (result.exit_code, result.stderr) == (0, "")
+    (tmp_path / "note.txt").write_text("A note.")
+    result = run("add", "other", tmp_path / "note.txt", folder=tmp_path / "kb")
+    assert result.stderr.startswith("Preparing the MiniLM embedding, once on this machine: about 10 seconds.\n")
+
+
+def test_a_passage_keeps_its_lines_and_says_its_title_once(tmp_path: Path):
+    (tmp_path / "list.md").write_text("---\ntitle: Shopping\n---\n# Shopping\n\n- ink\n-   pens  \n" + "- more\n" * 9)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "a\nb", "text": "No title."}) + "\n")
+    assert run("add", "notes", tmp_path, folder=tmp_path / "kb").exit_code == 0
+    shown = run("search", "notes", "ink and pens", "-k", 1, folder=tmp_path / "kb").stdout.splitlines()
+    assert shown[0].split()[:3] == ["1.", "Shopping", "list.md"]
+    assert [line.strip() for line in shown[1:]] == ["- ink", "- pens", *["- more"] * 3, "- more …"]
+    first, text = run("search", "notes", "no title", "-k", 1, folder=tmp_path / "kb").stdout.splitlines()
+    assert first.split()[:3] == ["1.", "rows.jsonl", "a\\nb"]
+    assert text.strip() == "No title."
+
+
 def test_ragged_rows_are_refused_with_their_line_and_leave_no_empty_knowledge_base(tmp_path: Path):
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
     result = run("add", "ragged", tmp_path / "ragged.csv", folder=tmp_path / "kb")
@@ -231,14 +307,17 @@ BAD: dict[str, tuple[Sequence[str], str]] = {
     "k too large": (["search", "handbook", "x", "-k", "4"], "holds 3 documents; ask for 1 to 3"),
     "unknown filter": (["search", "handbook", "x", "--where", '{"a": {"$odd": 1}}'], "is no filter that Chroma knows"),
     "image for text": (["search", "handbook", "--image", __file__], "only a knowledge base of images"),
-    "no such image": (["search", "charts", "--image", "/nowhere.png"], "No such file or directory: /nowhere.png"),
+    "no such image": (["search", "charts", "--image", "/nowhere.png"], "cannot be read (No such file"),
     "sql on text": (["sql", "handbook", "SELECT 1"], "SQL needs a knowledge base of tables"),
     "writing sql": (["sql", "cities", "DROP TABLE _tables"], ""),
     "no such path": (["add", "handbook", "/nowhere"], "There is no file or folder '/nowhere'"),
     "unknown suffix": (["add", "handbook", __file__], "files ending in .py are not read"),
     "other modality": (["add", "handbook", str(CONSTRAINTS), "--modality", "table"], "leave --modality out"),
     "bad name": (["add", "no name!", str(CONSTRAINTS)], "is no name for a knowledge base"),
-    "negative price": (["add", "new", str(CONSTRAINTS), "--cost", "-1"], "cost_usd is -1.0"),
+    "a url": (["add", "new", "https://a.example/b.md"], "'https://a.example/b.md' is a URL, and URLs are not fetched"),
+    "no query": (["search", "handbook"], "The query is empty; ask for something."),
+    "no picture": (["search", "charts"], "or pass --image"),
+    "image that is none": (["search", "charts", "--image", __file__], f"{__file__}: These"),
     "no host": (["list", "-C", "http://"], "write it as http://host:port"),
 }
 
@@ -254,6 +333,10 @@ def test_a_mistake_ends_in_one_sentence(folder: Path, command: Sequence[str], se
         (["search", "handbook", "x", "--where", "{"], "not JSON"),
         (["search", "handbook", "x", "--where", "[1]"], "JSON object"),
         (["search", "handbook", "x", "--mode", "psychic"], "psychic"),
+        (["search", "handbook", "x", "-k", "many"], "'-k': it must be a valid integer."),
+        (["search", "handbook", "x", "--mode", "psychic"], "'--mode': 'psychic' is not one of"),
+        (["add", "new", str(CONSTRAINTS), "--cost", "-1"], "--cost: it is -1; the price of a search is 0 or more"),
+        (["add", "new", str(CONSTRAINTS), "--cost", "nan"], "--cost: it is nan"),
         (["search"], "NAME"),
         (["fly"], "fly"),
     ],
@@ -366,6 +449,47 @@ def test_ctrl_c_keeps_what_was_added_and_frees_the_lock(tmp_path: Path):
     assert run("add", "more", tmp_path / "more.txt", folder=tmp_path / "kb").exit_code == 0
 
 
+STOPPED = """
+import os, signal, sys, time
+from router_graph import cli
+
+@cli.app.command()
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        raise ERROR
+
+sys.argv = ["polyroute", "work"]
+cli.main()
+"""
+WHILE_IMPORTING = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+import router_graph.cli
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        STOPPED.replace("ERROR", ""),
+        STOPPED.replace("ERROR", 'ImportError("an error of its own")'),
+        WHILE_IMPORTING,
+    ],
+)
+def test_ctrl_c_is_one_word_even_where_a_module_is_imported(script: str):
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 def _documents(folder: Path) -> int:
     with Catalog(folder) as catalog:
         return catalog.open("much").count() if "much" in catalog.names() else 0
@@ -383,6 +507,13 @@ def test_version_and_a_reader_that_leaves_early_are_no_trouble(folder: Path):
     assert process("--version").stdout.startswith("polyroute 0.")
     command = f"{shlex.quote(str(POLYROUTE))} kb search handbook x -C {shlex.quote(str(folder))} | true"
     assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60).stderr == ""
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_shows_what_to_type(option: str):
+    result = run("add", option)
+    assert result.exit_code == 0
+    assert "kb add [OPTIONS] NAME PATH..." in result.stdout
 
 
 def test_help_is_cheap():

@@ -39,6 +39,20 @@ def test_a_hidden_folder_that_is_given_is_read(tmp_path: Path) -> None:
     assert names(write(tmp_path / ".notes", "a.md")) == ["a.md"]
 
 
+def test_a_folder_of_knowledge_bases_is_passed_over_unless_it_is_the_given_one(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "kb/polyroute.json", "kb/b.md", "kb/deep/c.md")
+    assert [file.name for file in find_files([tmp_path])] == ["a.md"]
+    assert names(tmp_path / "kb") == ["b.md", "deep/c.md"]
+
+
+def test_a_url_and_a_file_without_a_suffix_are_named_as_what_they_are(tmp_path: Path) -> None:
+    for url in ("https://a.example/b.md", Path("https://a.example/b.md")):
+        with pytest.raises(KBInputError, match="URLs are not fetched"):
+            find_files([url])
+    with pytest.raises(KBInputError, match="files without a suffix are not read"):
+        find_files([write(tmp_path, "Makefile") / "Makefile"])
+
+
 def test_an_unknown_suffix_is_returned_with_the_reason_and_not_opened(tmp_path: Path) -> None:
     write(tmp_path, "a.md")
     os.mkfifo(tmp_path / "pipe.xyz")  # opening it would never return

@@ -97,6 +97,7 @@ def test_text_of_every_kind_comes_out_as_it_went_in(tmp_path: Path) -> None:
     ("line", "part"),
     [
         ("{broken", "no JSON"),
+        ('{"a": 1,}', "double quotes at character 9)"),
         ("[1]", "no object"),
         ('{"id": "1"}', "contents"),
         ('{"text": 3}', "no text"),
@@ -140,7 +141,7 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
 
         told: list[int] = []
         rows = list(islice(read_jsonl(Origin(path, "s", "p.jsonl", told.append)), 8))
-        assert len(rows) == 8 and told == [len(line) * n for n in range(1, 8)]
+        assert len(rows) == 8 and told == [len(line) * n for n in range(1, 9)]
     finally:
         os.close(reader)
         os.close(writer)

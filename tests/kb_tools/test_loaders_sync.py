@@ -23,7 +23,7 @@ class Counts:
 
 
 class Memory:
-    """The least that is a knowledge base: documents in a dict, in batches of two."""
+    """The least that is a knowledge base: documents in a dict, told of in batches of a hundred."""
 
     def __init__(self, modality: Modality = "text") -> None:
         self.modality: Modality = modality
@@ -31,8 +31,15 @@ class Memory:
         self.deleted: list[str] = []
         self.fail_at: str | None = None
 
-    def add(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> Counts:
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        on_batch: Callable[[int], None] | None = None,
+        on_share: Callable[[float], None] | None = None,
+    ) -> Counts:
         counts = Counts()
+        waiting = 0
         for document in documents:
             if document.id == self.fail_at:
                 raise KBStorageError("The disk is full.")
@@ -44,6 +51,12 @@ class Memory:
             else:
                 counts.unchanged += 1
             self.documents[document.id] = document
+            waiting += 1
+            if waiting == 100 and on_share and on_batch:
+                on_share(0.5)
+                on_share(1.0)
+                on_batch(waiting)
+                waiting = 0
         return counts
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -112,7 +125,7 @@ def test_what_cannot_be_read_is_reported_the_rest_goes_in_and_nothing_is_lost(tm
     folder = write(tmp_path, a_jsonl=rows(("1", "x"), ("2", "y"), ("3", "z")), b_md="b", c_md="c")
     load(kb, [folder])
     write(folder, a_jsonl=rows(("1", "new")) + "{broken\n" + rows(("3", "z")), d_md="d")
-    (folder / "b.md").write_bytes(b"\xff\xff")
+    (folder / "b.md").write_bytes(b"\xff\x00")
     report = load(kb, [folder])
     assert counts(report) == (1, 1, 1, 0)
     assert set(kb.documents) == {"1", "2", "3", "b.md", "c.md", "d.md"}
@@ -175,7 +188,7 @@ def test_an_id_of_a_file_outside_is_not_taken_over_in_silence(tmp_path: Path) ->
     load(kb, [one])
     report = load(kb, [two])
     assert counts(report) == (1, 0, 0, 0) and kb.documents["a.md"].metadata["source"] == (one / "a.md").as_posix()
-    assert (one / "a.md").as_posix() in report.skipped[0][1] and "one command" in report.skipped[0][1]
+    assert (one / "a.md").as_posix() in report.skipped[0][1] and "or rename the file" in report.skipped[0][1]
     # And the advice helps: both are in, under names of their own, and the old name is gone.
     assert counts(load(kb, [one, two])) == (2, 0, 1, 1)
     assert set(kb.documents) == {"one/a.md", "two/a.md", "b.md"}
@@ -234,7 +247,13 @@ def test_documents_are_handed_over_one_by_one(tmp_path: Path) -> None:
     seen: list[str] = []
 
     class Lazy(Memory):
-        def add(self, documents: Iterable[Document], *, on_batch: Callable[[int], None] | None = None) -> Counts:
+        def add(
+            self,
+            documents: Iterable[Document],
+            *,
+            on_batch: Callable[[int], None] | None = None,
+            on_share: Callable[[float], None] | None = None,
+        ) -> Counts:
             for document in documents:
                 seen.append(document.id)
                 if len(seen) == 1:
@@ -258,10 +277,28 @@ def test_progress_counts_bytes_up_to_all_of_them(tmp_path: Path) -> None:
     assert 4 <= len(told) <= 12  # within the long file too, and not for every line
 
 
+def test_progress_moves_while_one_large_table_is_embedded(tmp_path: Path, catalog: Catalog) -> None:
+    (tmp_path / "a.csv").write_text("city,people\n" + "".join(f"city{n},{n}\n" for n in range(400)))
+    total = (tmp_path / "a.csv").stat().st_size
+    told: list[int] = []
+    kb = catalog.create("cities", description="Cities.", modality="table")
+    load(kb, [tmp_path / "a.csv"], on_progress=lambda done, _, label: told.append(done))
+    assert told == sorted(told) and told[-1] == total
+    assert len({done for done in told if 0 < done < total}) >= 3
+
+
 def test_an_assumed_encoding_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("größe\n1\n".encode("cp1252"))
     report = load(Memory("table"), [tmp_path])
     assert report.assumed == [(str(tmp_path / "a.csv"), "it is not UTF-8 and was read as cp1252")]
+
+
+def test_a_text_that_is_not_utf8_goes_in_as_cp1252_and_that_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes("# Größe\n".encode("cp1252"))
+    kb = Memory()
+    report = load(kb, [tmp_path])
+    assert report.assumed == [(str(tmp_path / "a.md"), "it is not UTF-8 and was read as cp1252")]
+    assert kb.documents["a.md"].model_dump()["title"] == "Größe"
 
 
 def test_a_real_knowledge_base_is_kept_in_step_and_searched(tmp_path: Path, catalog: Catalog) -> None:

@@ -69,9 +69,16 @@ def test_a_byte_order_mark_is_believed(tmp_path: Path, encoding: str) -> None:
     assert read(tmp_path / "a.txt", "Größe 東京".encode(encoding))[0].text == "Größe 東京"
 
 
-def test_another_encoding_is_refused_with_the_line_and_not_guessed(tmp_path: Path) -> None:
-    message = refused(tmp_path / "a.txt", "erste\nGröße".encode("latin-1"))
-    assert "0xF6 in line 2" in message and "UTF-8" in message
+@pytest.mark.parametrize("suffix", ["txt", "md"])
+def test_another_encoding_is_taken_for_cp1252_and_noted(tmp_path: Path, suffix: str) -> None:
+    (passage,) = read(tmp_path / f"a.{suffix}", "erste\nGröße – 5 €".encode("cp1252"))
+    assert (passage.text, passage.metadata["encoding"]) == ("erste\nGröße – 5 €", "cp1252")
+
+
+@pytest.mark.parametrize("binary", [bytes(range(256)), b"\x89PNG\r\n\x1a\n\xff", b"ELF\x7f\xff", b"gr\xf6\n\x81"])
+def test_binary_is_refused_with_the_line_and_not_guessed(tmp_path: Path, binary: bytes) -> None:
+    message = refused(tmp_path / "a.txt", binary)
+    assert "in line" in message and "UTF-8" in message
     assert "binary" in refused(tmp_path / "b.txt", "plain words".encode("utf-16-le"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from kb_tools.errors import KBInputError
-from kb_tools.loaders.formats import READABLE, is_readable
+from kb_tools.loaders.formats import READABLE, is_readable, unread
 from kb_tools.loaders.origin import brief
 from kb_tools.loaders.pictures import sidecar_names
+
+_KNOWLEDGE_BASES = "polyroute.json"
+"""Marks a folder of knowledge bases, which is no material for one."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ def resolve(path: str | Path) -> Path:
         resolved = given.resolve() if is_folder else given.parent.resolve() / given.name
     except (OSError, ValueError, RuntimeError) as error:
         raise KBInputError(f"{str(path)!r} cannot be used as a path: {brief(error)}.") from None
+    if not there and _URL.match(str(path)):
+        raise KBInputError(f"{str(path)!r} is a URL, and URLs are not fetched; download it and give the file.")
     if not there:
         raise KBInputError(f"There is no file or folder {str(path)!r}; check the path.")
     return resolved
@@ -55,7 +62,8 @@ def resolve(path: str | Path) -> Path:
 def find_files(paths: Sequence[str | Path]) -> list[FoundFile]:
     """All files at `paths` and below, sorted by source; each once, even where two paths lead to it.
 
-    Hidden files and folders, lock files of office programs and the sidecars of images are passed over in silence.
+    Hidden files and folders, lock files of office programs, folders of knowledge bases below the given ones and the
+    sidecars of images are passed over in silence.
     A file of an unknown suffix, and what is no regular file, is returned with the reason in `skipped`, unopened.
 
     Raises `KBInputError` for no path, one that does not exist, and a folder with nothing to read.
@@ -84,7 +92,7 @@ def _walk(root: Path) -> Iterator[FoundFile]:
     for folder, inner, names in os.walk(root, onerror=failed.append):
         at = Path(folder)
         for name in list(inner):
-            if _passed_over(name):
+            if _passed_over(name) or (at / name / _KNOWLEDGE_BASES).exists():
                 inner.remove(name)
             elif (at / name).is_symlink():  # os.walk does not enter it: it may lead back here
                 yield _entry(at / name, root, skipped="it is a link to a folder; give that folder itself")
@@ -112,7 +120,7 @@ def _look(path: Path, name: str) -> FoundFile:
         return FoundFile(Path(shown), shown, name, skipped="its name is not UTF-8; rename it")
     reason = None
     if not is_readable(path):
-        reason = f"files ending in {path.suffix or 'no suffix'} are not read; readable are {READABLE}"
+        reason = unread(path)
     elif not path.exists():
         reason = "it is a link to a file that is not there"
     elif not stat.S_ISREG(path.stat().st_mode):

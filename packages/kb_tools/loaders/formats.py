@@ -32,6 +32,12 @@ HOLDS: dict[Modality, str] = {"text": "text", "table": "a table", "image": "an i
 """What a file of each modality holds, for messages."""
 
 
+def unread(path: PurePath) -> str:
+    """Why a file of an unknown kind is not read, as a clause."""
+    which = f"files ending in {path.suffix}" if path.suffix else "files without a suffix"
+    return f"{which} are not read; readable are {READABLE}"
+
+
 def is_readable(path: PurePath) -> bool:
     """Whether a file of this name can be read."""
     return path.suffix.lower() in MODALITY_BY_SUFFIX

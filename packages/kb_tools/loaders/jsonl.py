@@ -32,10 +32,10 @@ def read_jsonl(origin: Origin) -> Iterator[Passage | Table]:
         for number, line in enumerate(file, start=1):
             done += len(line)
             if line.strip():
-                row = _parse(origin, number, line)
-                yield _document(origin, number, row)
-            if origin.on_bytes is not None:
-                origin.on_bytes(done)
+                document = _document(origin, number, _parse(origin, number, line))
+                if origin.on_bytes is not None:
+                    origin.on_bytes(done)
+                yield document
 
 
 def peek_modality(path: Path) -> Modality:
@@ -60,6 +60,8 @@ def _parse(origin: Origin, number: int, line: bytes) -> dict[str, Any]:
         raise origin.unreadable(f"line {number} holds half of a surrogate pair, which is no character") from None
     except UnicodeDecodeError as error:
         raise origin.unreadable(f"line {number} is not UTF-8 (byte 0x{line[error.start]:02X})") from None
+    except json.JSONDecodeError as error:  # it counts lines itself, and within a line there is only the first
+        raise origin.unreadable(f"line {number} is no JSON ({error.msg} at character {error.pos + 1})") from None
     except (ValueError, RecursionError) as error:
         raise origin.unreadable(f"line {number} is no JSON ({brief(error)})") from None
     if not isinstance(row, dict):

@@ -28,7 +28,7 @@ class Origin:
     name: str
     """What the ids of its documents begin with."""
     on_bytes: Callable[[int], None] | None = None
-    """Called with the number of bytes read so far, by readers that stream."""
+    """Called with the number of bytes read so far, by readers that stream, before each document."""
 
     def metadata(self, **more: Any) -> dict[str, Any]:
         """The metadata of a document of this file."""

@@ -31,6 +31,8 @@ def read_pdf(origin: Origin) -> Iterator[Passage]:
             except Exception as error:  # pypdf raises whatever it stumbles on in a damaged page
                 damaged.append(f"{number} ({brief(error)})")
                 continue
+            if origin.on_bytes is not None:
+                origin.on_bytes(origin.path.stat().st_size * number // count)
             any_text = any_text or bool(text.strip())
             pending.append(
                 Passage(

@@ -1,9 +1,10 @@
-"""txt and md → one `Passage` a file, the text as it was written."""
+"""txt and md → one `Passage` a file, the text as it was written: UTF-8, else cp1252, noted as `encoding`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from kb_tools.documents import Passage
 from kb_tools.loaders.decoding import decode_text
@@ -12,19 +13,20 @@ from kb_tools.loaders.origin import Origin
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*$")
 
 
 def read_plain(origin: Origin) -> Iterator[Passage]:
     """The whole file, titled by its name."""
-    text, _ = decode_text(origin, origin.path.read_bytes())
-    yield Passage(id=origin.name, title=origin.path.stem, text=text, metadata=origin.metadata())
+    text, metadata = _text(origin)
+    yield Passage(id=origin.name, title=origin.path.stem, text=text, metadata=metadata)
 
 
 def read_markdown(origin: Origin) -> Iterator[Passage]:
     """The whole file, titled by `title` of its front matter, else its first heading, else its name."""
-    text, _ = decode_text(origin, origin.path.read_bytes())
-    yield Passage(id=origin.name, title=markdown_title(text) or origin.path.stem, text=text, metadata=origin.metadata())
+    text, metadata = _text(origin)
+    yield Passage(id=origin.name, title=markdown_title(text) or origin.path.stem, text=text, metadata=metadata)
 
 
 def markdown_title(text: str) -> str:
@@ -45,6 +47,19 @@ def markdown_title(text: str) -> str:
                 return before.strip()
         before = "" if fence else line
     return ""
+
+
+def without_matter(text: str) -> str:
+    """A Markdown text without its front matter."""
+    return _FRONT_MATTER.sub("", text)
+
+
+def _text(origin: Origin) -> tuple[str, dict[str, Any]]:
+    data = origin.path.read_bytes()
+    text, assumed = decode_text(origin, data, guess="cp1252")
+    if assumed and _CONTROL.search(data):
+        decode_text(origin, data)  # raises: prose of any 8-bit encoding has no control characters
+    return text, origin.metadata() if assumed is None else origin.metadata(encoding=assumed)
 
 
 def _yaml_title(matter: str) -> str:

@@ -9,7 +9,7 @@ from kb_tools.documents import Image, Modality, Passage, Table
 from kb_tools.errors import KBInputError
 from kb_tools.loaders.delimited import read_csv, read_tsv
 from kb_tools.loaders.excel import read_xlsx
-from kb_tools.loaders.formats import HOLDS, READABLE, is_readable, modality_of
+from kb_tools.loaders.formats import HOLDS, is_readable, modality_of, unread
 from kb_tools.loaders.jsonl import read_jsonl
 from kb_tools.loaders.origin import Origin, brief
 from kb_tools.loaders.parquet import read_parquet
@@ -57,9 +57,7 @@ def read_file(
     """
     path = Path(path)
     if not is_readable(path):
-        raise KBInputError(
-            f"Files ending in {path.suffix or 'no suffix'} are not read ({path}); readable are {READABLE}."
-        )
+        raise KBInputError(f"{path} cannot be read: {unread(path)}.")
     if refused := refusal(path, modality):
         raise KBInputError(f"{path} {refused}.")
     origin = Origin(path, source, name or path.name, on_bytes)

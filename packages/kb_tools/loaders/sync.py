@@ -14,10 +14,8 @@ from kb_tools.loaders.files import FoundFile, find_files, resolve
 from kb_tools.loaders.findings import Findings
 from kb_tools.loaders.origin import UnreadableFile
 from kb_tools.loaders.pictures import sidecar_names
+from kb_tools.loaders.progress import Work
 from kb_tools.loaders.read import read_file, refusal
-
-_STRIDE_BYTES = 64 * 1024
-"""How much is read between two reports of progress within a file."""
 
 
 class AddCounts(Protocol):
@@ -37,8 +35,18 @@ class Target(Protocol):
     @property
     def modality(self) -> Modality: ...
 
-    def add(self, documents: Iterable[Document], /) -> AddCounts:
-        """Write documents whose digest is new; pass over the others."""
+    def add(
+        self,
+        documents: Iterable[Document],
+        /,
+        *,
+        on_batch: Callable[[int], None] | None,
+        on_share: Callable[[float], None] | None,
+    ) -> AddCounts:
+        """Write documents whose digest is new, in batches; pass over the others.
+
+        `on_share(x)` is told which share of the batch is embedded, 0 to 1, `on_batch(n)` that its n documents are in.
+        """
 
     def delete(self, ids: Sequence[str], /) -> int:
         """Remove documents; how many there were."""
@@ -77,12 +85,13 @@ def load(
     Ids do not collide in silence. Of two documents of one run with the same id the first, in order of sources, stays
     and the other is reported; so is a document whose id belongs to a file outside of `paths` that still exists.
 
-    `on_progress(done_bytes, total_bytes, label)` counts the bytes of the files. Raises `KBInputError` where there is
-    nothing to read, and what `kb.add` raises; then nothing is removed.
+    `on_progress(done_bytes, total_bytes, label)` counts the bytes of the files whose documents are embedded.
+    Raises `KBInputError` where there is nothing to read, and what `kb.add` raises; then nothing is removed.
     """
     found = find_files(paths)
     run = _Run(kb, found, [resolve(path) for path in paths], on_progress)
-    counts = kb.add(run.documents())
+    counts = kb.add(run.documents(), on_batch=run.progress.batch_done, on_share=run.progress.batch_share)
+    run.progress.finish()
     gone = run.gone()
     removed = kb.delete(gone) if gone else 0
     return LoadReport(
@@ -116,18 +125,17 @@ class _Run:
         self._seen: set[str] = set()
         self._kept: list[str] = []
         self._foreign: dict[str, bool] = {}
-        self._progress = on_progress or (lambda done, total, label: None)
+        self.progress = Work(on_progress)
 
     def documents(self) -> Iterator[Document]:
         """The documents of all files that belong in; what does not goes to the findings."""
         files = [file for file in self._found if self._belongs(file)]
         sizes = [_size(file.path) for file in files]
-        total, done = sum(sizes), 0
+        self.progress.begin(sum(sizes))
         for file, size in zip(files, sizes, strict=True):
-            self._progress(done, total, file.path.name)
-            yield from self._of_file(file, self._within(done, total, file.path.name))
-            done += size
-        self._progress(total, total, files[-1].path.name if files else "")
+            self.progress.open_file(file.path.name, size)
+            yield from self._of_file(file, self.progress.read_in_file)
+            self.progress.close_file()
 
     def gone(self) -> list[str]:
         """The ids of documents that came from here earlier and are not here any more."""
@@ -158,6 +166,7 @@ class _Run:
         taken = 0
         try:
             for document in read_file(file.path, file.source, self._modality, name=file.name, on_bytes=on_bytes):
+                self.progress.give_document()
                 if self._wanted(file, document):
                     taken += 1
                     yield document
@@ -183,7 +192,8 @@ class _Run:
         if owner is not None and self._is_foreign(owner):
             self.findings.skip(
                 path,
-                f"with an id that belongs to {owner} already; give both paths in one command or change the ids",
+                f"with an id that belongs to {owner} already; give both paths in one command, "
+                "change the ids, or rename the file",
                 document.id,
             )
             return False
@@ -205,17 +215,6 @@ class _Run:
     def _is_kept(self, source: str) -> bool:
         """Whether the file, or a folder above it, is there and could not be read."""
         return any(source == kept or source.startswith(kept + "/") for kept in self._kept)
-
-    def _within(self, start: int, total: int, label: str) -> Callable[[int], None]:
-        told = 0
-
-        def on_bytes(done: int) -> None:
-            nonlocal told
-            if done - told >= _STRIDE_BYTES:
-                told = done
-                self._progress(min(start + done, total), total, label)
-
-        return on_bytes
 
 
 def _size(path: Path) -> int:
