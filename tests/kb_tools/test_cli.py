@@ -432,11 +432,16 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_loses_nothing(files: Path
     assert run("check", folder=folder).exit_code == 0
 
 
+def _hears_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_keeps_what_was_added_and_frees_the_lock(tmp_path: Path):
     much = tmp_path / "much.jsonl"
     much.write_text("".join(json.dumps({"id": str(n), "contents": f"Text {n}."}) + "\n" for n in range(20_000)))
     command = [str(POLYROUTE), "kb", "add", "much", str(much), "-C", str(tmp_path / "kb")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    # A suite that runs in the background ignores SIGINT, and its children would inherit that.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_hears_interrupts) as running:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not _documents(tmp_path / "kb"):
             time.sleep(0.3)
@@ -486,7 +491,9 @@ import router_graph.cli
     ],
 )
 def test_ctrl_c_is_one_word_even_where_a_module_is_imported(script: str):
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, preexec_fn=_hears_interrupts
+    )
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 

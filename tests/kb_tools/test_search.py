@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kb_tools.search import analysis, fusion, lexical
 from kb_tools.search.lexical import Postings
+from kb_tools.search.snapshot import Segment, View
 
 TEXTS = st.lists(st.lists(st.sampled_from("red green blue stone river".split()), max_size=8).map(" ".join), max_size=12)
 
@@ -102,3 +103,22 @@ def test_top_orders_ties_by_name_and_leaves_out_what_was_not_found(scores, depth
         ((s, n) for s, n in zip(scores, names, strict=True) if s > -math.inf), key=lambda x: (-x[0], x[1])
     )
     assert got == expected[:depth]
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.floats(-1, 1, width=32)), max_size=30), st.integers(0, 30))
+def test_a_document_scores_what_its_best_row_scores(rows, cut):
+    segments = [
+        Segment(
+            ids=[f"d{doc}#{start + n}" for n, (doc, _) in enumerate(part)],
+            vectors=np.zeros((len(part), 2), np.float32),
+            postings=Postings.build([""] * len(part)),
+            alive=np.ones(len(part), bool),
+        )
+        for start, part in ((0, rows[:cut]), (cut, rows[cut:]))
+    ]
+    view = View(1, segments)
+    best: dict[str, float] = {}
+    for doc, score in rows:
+        best[f"d{doc}"] = max(score, best.get(f"d{doc}", -math.inf))
+    got = view.per_document(np.array([score for _, score in rows], np.float32))
+    assert dict(zip(view.documents, got.tolist(), strict=True)) == best

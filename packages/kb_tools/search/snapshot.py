@@ -128,13 +128,26 @@ class View:
         in_order = codes if order is None else codes[order]
         return order, np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]])[: len(codes)])
 
+    @cached_property
+    def _first_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first row of each document, and all other rows."""
+        first = np.unique(self.document_of_row, return_index=True)[1]
+        others = np.ones(len(self.ids), bool)
+        others[first] = False
+        return first, np.flatnonzero(others)
+
     def per_document(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """A document scores what its best unit scores: (rows,) → (documents,)."""
         order, starts = self._grouped
         if len(starts) == len(scores):
             return scores  # a row each, so rows and documents have the same order
-        best: NDArray[np.float32] = np.maximum.reduceat(scores if order is None else scores[order], starts)
-        return best
+        if 2 * len(starts) > len(scores):  # most have one row, and a run of one is dear to reduceat
+            first, others = self._first_rows
+            best = scores[first]
+            np.maximum.at(best, self.document_of_row[others], scores[others])
+            return best
+        runs: NDArray[np.float32] = np.maximum.reduceat(scores if order is None else scores[order], starts)
+        return runs
 
 
 class Snapshot:
@@ -232,11 +245,14 @@ class Snapshot:
 
     def _tidy(self) -> None:
         """Merge small segments into large ones, so that their number grows with the logarithm of the rows."""
-        segments = self._segments
-        while len(segments) > 1 and len(segments[-2]) < 4 * len(segments[-1]):
-            segments[-2:] = [_merge(segments[-2:])]
+        segments: list[Segment] = []
+        for segment in self._segments:
+            segments.append(segment)
+            while len(segments) > 1 and len(segments[-2]) < 4 * len(segments[-1]):
+                segments[-2:] = [_merge(segments[-2:])]
         if sum(len(s) - int(s.alive.sum()) for s in segments) > 0.25 * sum(map(len, segments)):
-            segments[:] = [_merge(segments)]
+            segments = [_merge(segments)]
+        self._segments = segments
 
     def _load(self, folder: Path) -> None:
         try:
