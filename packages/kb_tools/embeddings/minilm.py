@@ -87,7 +87,9 @@ class MiniLM(Embeddings):
                 import onnxruntime
                 from tokenizers import Tokenizer
             except ImportError as error:
-                raise MissingExtraError(f"The MiniLM embedding needs {error.name}: {_PIP_LINE}.") from error
+                raise MissingExtraError(
+                    f"The MiniLM embedding needs {error.name or 'onnxruntime'}: {_PIP_LINE}."
+                ) from error
             source = model_folder()
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
