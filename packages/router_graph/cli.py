@@ -77,7 +77,7 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job of nohup ignores it, and goes on to
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job that ignores it keeps doing so
         signal.signal(signal.SIGINT, _interrupt)
     app()
 

@@ -130,14 +130,9 @@ class Ledger:
         """
         deadline = time.monotonic() + wait_s
         with self._changed:
-            while True:
-                short = self._short_of(amount, purpose)
-                if short is None:
-                    return self._open(amount, purpose, name, key)
-                remaining = deadline - time.monotonic()
-                if not short.can_wait or remaining <= 0:
-                    raise short.error(name)
-                self._changed.wait(remaining)
+            while (opened := self._try_to_open(amount, purpose, name, key, deadline)) is None:
+                self._changed.wait(deadline - time.monotonic())
+            return opened
 
     async def areserve(
         self, amount: Amount, *, purpose: Purpose, name: str, wait_s: float = 0.0, key: str | None = None
@@ -146,17 +141,13 @@ class Ledger:
         deadline = time.monotonic() + wait_s
         while True:
             with self._changed:
-                short = self._short_of(amount, purpose)
-                if short is None:
-                    return self._open(amount, purpose, name, key)
-                remaining = deadline - time.monotonic()
-                if not short.can_wait or remaining <= 0:
-                    raise short.error(name)
+                if (opened := self._try_to_open(amount, purpose, name, key, deadline)) is not None:
+                    return opened
                 waiter = (asyncio.get_running_loop(), asyncio.Event())
                 self._waiting.add(waiter)
             try:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(waiter[1].wait(), remaining)
+                    await asyncio.wait_for(waiter[1].wait(), deadline - time.monotonic())
             finally:
                 with self._changed:
                     self._waiting.discard(waiter)
@@ -212,6 +203,15 @@ class Ledger:
             entry = self._entries[key]
             if entry["state"] == "reserved":
                 self.settle(key, Amount(**entry["reserved"]), estimated=True, error=error)
+
+    def _try_to_open(self, amount: Amount, purpose: Purpose, name: str, key: str | None, deadline: float) -> str | None:
+        """The key of the new reservation, or None where it is worth waiting until the deadline."""
+        short = self._short_of(amount, purpose)
+        if short is None:
+            return self._open(amount, purpose, name, key)
+        if not short.can_wait or time.monotonic() >= deadline:
+            raise short.error(name)
+        return None
 
     def _short_of(self, amount: Amount, purpose: Purpose) -> _Short | None:
         for field, limit in self.budget.limits(for_answer=purpose == "answer").items():

@@ -98,6 +98,11 @@ def test_a_second_run_adds_what_changed_removes_what_is_gone_and_nothing_else(tm
     assert set(kb.documents) == {"a.md", "b.md", "d.md"} and kb.deleted == ["c.md"]
 
 
+def test_one_path_need_not_be_in_a_list(tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", a_md="a")
+    assert counts(load(Memory(), folder)) == counts(load(Memory(), str(folder))) == (1, 0, 0, 0)
+
+
 def test_only_what_came_from_the_given_paths_is_removed(tmp_path: Path) -> None:
     from kb_tools.documents import Passage
 

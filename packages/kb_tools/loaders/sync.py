@@ -73,9 +73,9 @@ class LoadReport(BaseModel):
 
 
 def load(
-    kb: Target, paths: Sequence[str | Path], *, on_progress: Callable[[int, int, str], None] | None = None
+    kb: Target, paths: str | Path | Sequence[str | Path], *, on_progress: Callable[[int, int, str], None] | None = None
 ) -> LoadReport:
-    """Synchronise `kb` with files and folders.
+    """Synchronise `kb` with files and folders: one path, or several.
 
     Every file is parsed again; documents whose digest the knowledge base has already are not written again, so that a
     second run over unchanged files costs the parsing alone. Documents are handed over one by one: what is held in
@@ -88,6 +88,7 @@ def load(
     `on_progress(done_bytes, total_bytes, label)` counts the bytes of the files whose documents are embedded.
     Raises `KBInputError` where there is nothing to read, and what `kb.add` raises; then nothing is removed.
     """
+    paths = [paths] if isinstance(paths, str | Path) else paths
     found = find_files(paths)
     run = _Run(kb, found, [resolve(path) for path in paths], on_progress)
     counts = kb.add(run.documents(), on_batch=run.progress.batch_done, on_share=run.progress.batch_share)
