@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from router_graph.errors import BudgetError
+from router_graph.validation import Settings
 
 PICO = 10**12
 """Money is counted in whole picodollars (10⁻¹² USD): sums are exact in any order, and a price of 0.000001 USD per
@@ -48,20 +51,36 @@ class Amount:
         return cls(picodollars(usd), tokens, calls, round(1000 * seconds))
 
 
-class Budget(BaseModel):
-    """The limits of a run; None is no limit. `answer` is kept back from everything but the answer itself."""
+class Budget(Settings):
+    """The limits of a run; None is no limit. `answer_*` is kept back from everything but the answer itself.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Raises `BudgetError`.
+    """
 
-    usd: float | None = Field(default=None, gt=0)
+    mistake = BudgetError
+
+    usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     tokens: int | None = Field(default=None, gt=0)
     calls: int | None = Field(default=None, gt=0)
-    seconds: float | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds spent in calls, added up."""
-    answer_usd: float = Field(default=0.0, ge=0)
+    answer_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """USD that only the answer may use, so that a run can always end with one."""
     answer_tokens: int = Field(default=0, ge=0)
     answer_calls: int = Field(default=0, ge=0)
+
+    def problem(self) -> str | None:
+        """What is wrong between fields, if anything."""
+        for field in ("usd", "tokens", "calls"):
+            limit, kept = getattr(self, field), getattr(self, f"answer_{field}")
+            if limit is not None and kept > limit:
+                return f"answer_{field} is {kept:g}, more than {field} ({limit:g}) holds."
+        return None
+
+    @classmethod
+    def named(cls, data: Any, problem: str) -> str:
+        """The problem, with a word on whose it is."""
+        return f"This budget cannot be kept: {problem}"
 
     def limits(self, *, for_answer: bool) -> dict[str, int | None]:
         """The limit of each field of `Amount`, without the answer's reserve where the call is not the answer."""

@@ -34,6 +34,8 @@ class Entry(TypedDict):
     """The most that the call can take; see `Amount`."""
     spent: dict[str, int]
     """What it took. Zero until it is settled."""
+    usage: dict[str, int] | None
+    """Its tokens by kind; see `router_graph.pool.Usage`. None where there are none."""
     estimated: bool
     """True where the provider did not say, and we counted."""
     error: str | None
@@ -48,7 +50,8 @@ def merge_entries(one: Mapping[str, Entry] | None, other: Mapping[str, Entry] | 
     """A reducer for graph state: the union by id, of each entry the version that is further on."""
     merged: Entries = dict(one or {})
     for key, entry in (other or {}).items():
-        if key not in merged or _progress(entry) > _progress(merged[key]):
+        known = merged.get(key)
+        if known is None or (known != entry and _progress(entry) > _progress(known)):
             merged[key] = entry
     return merged
 
@@ -114,7 +117,7 @@ class Ledger:
         return {f: None if limit is None else max(0, limit - getattr(held, f)) for f, limit in limits.items()}
 
     def absorb(self, entries: Mapping[str, Entry]) -> None:
-        """Take over what another copy of this account knows, as after a resume."""
+        """Take over what another copy of this account knows, as after a resume. `on_change` does not see it."""
         with self._changed:
             self._entries = merge_entries(self._entries, entries)
             self._spent, self._reserved = total(self._entries, "spent"), total(self._entries, "reserved")
@@ -153,14 +156,20 @@ class Ledger:
                     self._waiting.discard(waiter)
 
     def settle(
-        self, key: str, spent: Amount, *, estimated: bool = False, error: str | None = None, name: str | None = None
+        self,
+        key: str,
+        spent: Amount,
+        *,
+        usage: dict[str, int] | None = None,
+        estimated: bool = False,
+        error: str | None = None,
     ) -> None:
         """Book what a call took, a failed one too. Settling twice is an error, so that no call is booked twice."""
-        self._close(key, "settled", spent, estimated=estimated, error=error, name=name)
+        self._close(key, "settled", spent, usage=usage, estimated=estimated, error=error)
 
     def release(self, key: str, *, error: str | None = None) -> None:
         """Give a reservation back whose call took nothing."""
-        self._close(key, "released", Amount(), estimated=False, error=error, name=None)
+        self._close(key, "released", Amount(), usage=None, estimated=False, error=error)
 
     @contextlib.contextmanager
     def reservation(self, amount: Amount, *, purpose: Purpose, name: str, wait_s: float = 0.0) -> Iterator[str]:
@@ -238,6 +247,7 @@ class Ledger:
                 name=name,
                 reserved=amount.as_dict(),
                 spent=Amount().as_dict(),
+                usage=None,
                 estimated=False,
                 error=None,
                 at=self._clock(),
@@ -246,7 +256,14 @@ class Ledger:
         return key
 
     def _close(
-        self, key: str, state: State, spent: Amount, *, estimated: bool, error: str | None, name: str | None
+        self,
+        key: str,
+        state: State,
+        spent: Amount,
+        *,
+        usage: dict[str, int] | None,
+        estimated: bool,
+        error: str | None,
     ) -> None:
         if any(value < 0 for value in spent.as_dict().values()):
             raise LedgerError(f"A settlement is negative ({spent}); amounts are 0 or more.")
@@ -255,8 +272,8 @@ class Ledger:
             if entry is None or entry["state"] != "reserved":
                 was = "unknown" if entry is None else entry["state"]
                 raise LedgerError(f"The reservation {key!r} is {was}; only an open one can be {state}.")
-            outcome = {"state": state, "spent": spent.as_dict(), "estimated": estimated, "error": error}
-            self._put(key, cast(Entry, {**entry, **outcome, "name": name or entry["name"]}))
+            outcome = {"state": state, "spent": spent.as_dict(), "usage": usage, "estimated": estimated, "error": error}
+            self._put(key, cast(Entry, {**entry, **outcome}))
             self._wake()
 
     def _put(self, key: str, entry: Entry) -> None:

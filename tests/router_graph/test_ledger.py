@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
-from pydantic import ValidationError
 
 from router_graph.budget import Amount, Budget
-from router_graph.errors import BudgetExceededError, LedgerError
+from router_graph.errors import BudgetError, BudgetExceededError, LedgerError
 from router_graph.ledger import Ledger, merge_entries, total
 
 AMOUNTS = st.builds(Amount, *[st.integers(0, 50)] * 4)
@@ -200,10 +199,23 @@ def test_a_call_is_booked_once():
         ledger.reserve(Amount(calls=1), purpose="model", name="m", key=key)
 
 
-@pytest.mark.parametrize("budget", [{"usd": 0}, {"usd": -1}, {"calls": 0}, {"answer_usd": -1}, {"euros": 1}])
-def test_a_budget_of_nothing_is_refused(budget):
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    ("budget", "sentence"),
+    [
+        ({"usd": 0}, "usd is 0; it must be greater than 0."),
+        ({"usd": -1}, "usd is -1; it must be greater than 0."),
+        ({"usd": float("inf")}, "usd is inf; it must be a finite number."),
+        ({"calls": 0}, "calls is 0; it must be greater than 0."),
+        ({"seconds": -0.5}, "seconds is -0.5; it must be greater than 0."),
+        ({"answer_usd": -1}, "answer_usd is -1; it must be greater than or equal to 0."),
+        ({"usd": 1, "answer_usd": 2}, "answer_usd is 2, more than usd (1) holds."),
+        ({"usds": 1}, "'usds' is no known key; did you mean 'usd'?"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused_in_one_sentence(budget, sentence):
+    with pytest.raises(BudgetError) as caught:
         Budget(**budget)
+    assert str(caught.value) == f"This budget cannot be kept: {sentence}"
 
 
 def test_sums_are_exact():
