@@ -14,11 +14,17 @@ try:
     import typer
     from typer.core import TyperGroup
 
-    from kb_tools.cli import HELP, USER_ERRORS, as_sentence, complain
+    from kb_tools.cli import HELP, as_sentence, complain
+    from kb_tools.cli import USER_ERRORS as KB_ERRORS
     from kb_tools.cli import app as kb_app
+    from router_graph.cli_pool import app as pool_app
+    from router_graph.errors import RouterError
 except KeyboardInterrupt:  # importing takes long enough for a user to change their mind
     sys.stderr.write("Interrupted.\n")
     sys.exit(130)
+
+USER_ERRORS = (*KB_ERRORS, RouterError)
+"""What a command may raise because of what it was given: shown as one sentence, never as a traceback."""
 
 _interrupted = Event()
 
@@ -53,6 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(kb_app, name="kb")
+app.add_typer(pool_app, name="pool")
 
 
 def _print_version(wanted: bool) -> None:

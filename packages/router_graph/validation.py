@@ -40,7 +40,8 @@ class Settings(BaseModel):
 
 
 def _in_words(error: ValidationError, known: list[str]) -> str:
-    problem = error.errors(include_url=False)[0]
+    # A key that is not known often is the one that is missing, misspelt.
+    problem = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     given = problem["input"]
     match problem["type"]:

@@ -73,12 +73,16 @@ def prompt_tokens(body: dict) -> int:
         return sum(count(part) if isinstance(part, str) else len(part) for part in inputs(body))
     total = 0
     for message in body["messages"]:
-        content = message.get("content") or ""
-        parts = content if isinstance(content, list) else [{"text": content}]
         calls = [call["function"] for call in message.get("tool_calls") or ()]
-        total += 3 + sum(count(part.get("text") or "") for part in parts)
+        total += 3 + count(text_of(message))
         total += sum(1 + count(call["arguments"]) for call in calls)
     return total
+
+
+def text_of(message: dict) -> str:
+    """The text of a message, in one part or several."""
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else " ".join(part.get("text") or "" for part in content)
 
 
 def compose(body: dict) -> Reply:
@@ -95,7 +99,8 @@ def compose(body: dict) -> Reply:
     form = body.get("response_format") or {}
     per_piece = 2 if "reasoning" in how else 1
     if tool := _chosen_tool(body):
-        arguments = json.dumps(example(tool.get("parameters") or {"type": "object"}, words))
+        told = [text_of(body["messages"][-1])] if "echo" in how else words
+        arguments = json.dumps(example(tool.get("parameters") or {"type": "object"}, told))
         reply = Reply([tool["name"], *arguments.split(" ")], tool=True, finish="tool_calls")
         wanted = per_piece * len(reply.pieces)
     elif form.get("type", "text") != "text":
@@ -144,7 +149,8 @@ def example(schema: dict, words: list[str], root: dict | None = None) -> object:
         case "array":
             return [example(schema.get("items", {}), words, root)]
         case "integer" | "number":
-            return schema.get("minimum", 1)
+            number = re.search(r"\d+", " ".join(words))
+            return int(number[0]) if number else schema.get("minimum", 1)
         case "boolean":
             return True
         case "null":

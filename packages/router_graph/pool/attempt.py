@@ -1,0 +1,242 @@
+"""One call of one model: from the reservation in the ledger, through the queue, to the settlement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Self, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata, add_usage
+
+from router_graph.budget import Amount
+from router_graph.errors import BudgetExceededError, LedgerError, ModelError, ModelTimeoutError, ReplyTooLongError
+from router_graph.ledger import Ledger, Purpose
+from router_graph.pool import portal, tokens
+from router_graph.pool.chain import Deadline, resting
+from router_graph.pool.live import Live
+from router_graph.pool.price import Usage
+from router_graph.pool.slots import Slots
+from router_graph.pool.transport import Request, Transport
+
+_CHARACTERS_PER_TOKEN, _SLACK = 64, 10_000
+"""No text has tokens that long; a longer reply was not held to `max_tokens`."""
+
+
+class Attempt:
+    """`async with` around a call. Whatever ends it, the reservation is settled or released, once.
+
+    What was reserved is the worst case of the request. What is booked is the usage that the provider reported; else
+    what we counted, for a whole reply, up to the worst case; else the worst case, where the provider may have worked
+    for nothing that we saw (cancelled, timed out, cut off); else no money, where it refused.
+    """
+
+    _is_sent = False
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        transport: Transport,
+        live: Live,
+        slots: Slots,
+        ledger: Ledger,
+        purpose: Purpose,
+        wait_s: float,
+        deadline: Deadline,
+    ) -> None:
+        self.request = request
+        self.usage: Usage | None = None
+        """What the provider reported; else, once it is settled, what we counted."""
+        self.seconds = 0.0
+        """How long the model took. The reader of a stream may take longer."""
+        self.booked = Amount()
+        self.estimated = False
+        self._transport, self._live, self._slots, self._ledger = transport, live, slots, ledger
+        self._purpose: Purpose = purpose
+        self._wait_s, self._deadline = wait_s, deadline
+        self._price = request.card.payable
+        self._key, self._worst = "", Amount()
+        self._most_in = tokens.most(request.messages, request.params, image_tokens=request.card.image_tokens)
+        self._most_out = request.max_tokens
+        self._said: list[str] = []
+        self._length = 0
+
+    @property
+    def name(self) -> str:
+        """The card's."""
+        return self.request.card.name
+
+    async def __aenter__(self) -> Self:
+        await self._transport.prepare()
+        self._key = await self._reserve()
+        try:
+            await self._take_slot()
+        except BaseException as error:
+            self._ledger.release(self._key, error=type(error).__name__)
+            raise
+        self._is_sent = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(error)
+
+    def __del__(self) -> None:
+        # Python may drop a stream that was never closed, with its event loop or at the end of one, and run nothing of
+        # what is left in it.
+        if self._is_sent:
+            portal.later(self._end_dropped)
+
+    async def message(self) -> AIMessage:
+        """The whole reply. Raises `ModelError`."""
+        limit_s, started = self._timeout_s(), time.perf_counter()
+        try:
+            async with asyncio.timeout(limit_s):
+                message = await self._transport.complete(self.request)
+        except TimeoutError:
+            raise self._too_slow(limit_s) from None
+        finally:
+            self.seconds = time.perf_counter() - started
+        self.usage = Usage.of_metadata(message.usage_metadata)
+        self._hear(tokens.text_of(message))
+        return message
+
+    async def pieces(self) -> AsyncGenerator[AIMessageChunk, None]:
+        """The reply as it comes, the usage left out. Raises `ModelError`."""
+        limit_s, usage = self._timeout_s(), cast(UsageMetadata | None, None)  # until the end, a part of the usage
+        async with contextlib.aclosing(self._transport.stream(self.request)) as stream:
+            while True:
+                started = time.perf_counter()
+                try:
+                    async with asyncio.timeout(limit_s - self.seconds):
+                        piece = await anext(stream)
+                except StopAsyncIteration:
+                    self.usage = Usage.of_metadata(usage)
+                    return
+                except TimeoutError:
+                    raise self._too_slow(limit_s) from None
+                finally:
+                    self.seconds += time.perf_counter() - started
+                if piece.usage_metadata:
+                    usage = add_usage(usage, piece.usage_metadata)
+                    piece = piece.model_copy(update={"usage_metadata": None})
+                self._hear(tokens.text_of(piece))
+                yield piece
+
+    def _timeout_s(self) -> float:
+        """How long the model may take: its card's limit, the deadline's or the budget's, whichever is first."""
+        limit_s = self.request.card.timeout_s
+        if self._worst.milliseconds:
+            limit_s = min(limit_s, self._worst.milliseconds / 1000)
+        return self._deadline.left_s(at_most=limit_s)
+
+    def _too_slow(self, limit_s: float) -> ModelTimeoutError:
+        return ModelTimeoutError(f"{self.name!r} did not finish within {limit_s:.3g} s.", billed=True)
+
+    def _hear(self, text: str) -> None:
+        self._said.append(text)
+        self._length += len(text)
+        if self._length > _CHARACTERS_PER_TOKEN * self._most_out + _SLACK:
+            raise ReplyTooLongError(
+                f"{self.name!r} said {self._length:,} characters and more where {self._most_out} tokens were "
+                "allowed; the rest was not read.",
+                billed=True,
+            )
+
+    async def _reserve(self) -> str:
+        """The key of the reservation. Raises `BudgetExceededError`."""
+        card, most_in, most_out = self.request.card, self._most_in, self._most_out
+        worst = Amount(self._price.worst_case(most_in, most_out), most_in + most_out, 1)
+        while True:
+            self._worst = worst + Amount(milliseconds=self._milliseconds())
+            try:
+                return await self._ledger.areserve(
+                    self._worst, purpose=self._purpose, name=card.name, wait_s=self._deadline.left_s(self._wait_s)
+                )
+            except BudgetExceededError:
+                if not 0 < self._milliseconds() < self._worst.milliseconds:
+                    raise
+                # Others used time while we waited for it: less is left, but a shorter call may still fit.
+
+    def _milliseconds(self) -> int:
+        """What of the budget's seconds the call asks for. It can be held to it, unlike to an amount of money."""
+        limit = self._ledger.budget.limits(for_answer=self._purpose == "answer")["milliseconds"]
+        if limit is None:
+            return 0
+        return max(1, min(round(1000 * self.request.card.timeout_s), limit - self._ledger.spent.milliseconds))
+
+    async def _take_slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._deadline.left_s(at_most=1e9)):
+                await self._slots.take()
+        except TimeoutError:
+            raise ModelTimeoutError(f"{self.name!r} was busy with other calls until the deadline.") from None
+        if self._deadline.is_over:
+            self._slots.give_back()
+            raise ModelTimeoutError(f"The deadline passed before {self.name!r} could be asked.")
+        if (wait_s := self._live.begin()) > 0:  # it failed for others meanwhile
+            self._slots.give_back()
+            raise resting(self.name, wait_s)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._is_sent = False
+        try:
+            self._settle(error)
+        except LedgerError:
+            # The account was closed, or cannot be written, and has or will have the worst case on its books. A
+            # cancellation must stay one.
+            if error is None or isinstance(error, Exception):
+                raise
+        finally:
+            self._slots.give_back()
+            if error is None:
+                self._live.succeeded(self.seconds, self.booked.usd)
+            elif isinstance(error, ModelError):
+                self._live.failed_with(ill=error.again, retry_after_s=error.retry_after_s)
+            else:
+                self._live.gave_up()
+
+    def _end_dropped(self) -> None:
+        self._end(GeneratorExit())
+
+    def _settle(self, error: BaseException | None) -> None:
+        usage, estimated = self.usage, self.request.card.price is None
+        if usage is None and error is None:
+            usage = self._counted()
+        estimated = estimated or (usage is not None and usage.estimated)
+        if usage is not None:
+            took = Amount(self._price.cost(usage), usage.tokens, 1)
+        elif isinstance(error, ModelError) and not error.billed:
+            took = Amount(calls=1)
+        else:
+            took, estimated = Amount(self._worst.picousd, self._worst.tokens, 1), True
+            if isinstance(error, ReplyTooLongError):
+                heard = self._counted(held=False)
+                took = Amount(max(took.picousd, self._price.cost(heard)), max(took.tokens, heard.tokens), 1)
+        self.usage, self.booked, self.estimated = usage, took + Amount(milliseconds=self._took_ms()), estimated
+        self._ledger.settle(
+            self._key,
+            self.booked,
+            usage=None if usage is None else usage.as_dict(),
+            estimated=estimated,
+            error=None if error is None else type(error).__name__,
+        )
+
+    def _took_ms(self) -> int:
+        # Past the reserved time we have hung up: what the event loop took to notice is not the model's time.
+        took = round(1000 * self.seconds)
+        return min(took, self._worst.milliseconds) if self._worst.milliseconds else took
+
+    def _counted(self, *, held: bool = True) -> Usage:
+        """What we count ourselves. The model's own tokenizer may count less, never more than it was `held` to."""
+
+        def count(text: str) -> int:
+            return self._transport.count(self.request.card, text)
+
+        read, said = tokens.about(self.request.messages, self.request.params, count), count("".join(self._said))
+        return Usage(min(read, self._most_in), min(said, self._most_out) if held else said, estimated=True)

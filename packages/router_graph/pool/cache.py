@@ -1,0 +1,51 @@
+"""Answers that need not be paid for twice, in any LangChain cache (in memory, SQLite, Redis, …)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from langchain_core.caches import BaseCache
+from langchain_core.load import dumps
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration
+
+from router_graph.pool.transport import Request
+
+_BILL = frozenset({"usd", "seconds", "estimated", "failures", "cached"})
+"""What the pool writes into `response_metadata` besides who served."""
+
+
+class AnswerCache:
+    """Keyed by all that a reply depends on: the card, where and how it is reached, every parameter, every message."""
+
+    def __init__(self, store: BaseCache) -> None:
+        self._store = store
+
+    async def get(self, request: Request) -> AIMessage | None:
+        """The message given before to the same request."""
+        for generation in await self._store.alookup(*_key(request)) or ():
+            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+                return generation.message
+        return None
+
+    async def put(self, request: Request, message: AIMessage) -> None:
+        """Keep a message."""
+        await self._store.aupdate(*_key(request), [ChatGeneration(message=message)])
+
+
+def _key(request: Request) -> tuple[str, str]:
+    card = request.card
+    reached = {"card": card.name, "model": card.id, "transport": card.transport, "api_base": card.api_base}
+    messages = [message.model_copy(update=_same(message)) for message in request.messages]
+    how = json.dumps({**reached, "params": dict(request.params)}, sort_keys=True, default=repr)
+    return dumps(messages), f"polyroute {how}"
+
+
+def _same(message: BaseMessage) -> dict[str, Any]:
+    """What differs between two messages that are sent alike: an id made up anew, and what an answer took."""
+    same: dict[str, Any] = {"id": None}
+    if isinstance(message, AIMessage):
+        said = {key: value for key, value in message.response_metadata.items() if key not in _BILL}
+        same |= {"usage_metadata": None, "response_metadata": said}
+    return same

@@ -1,0 +1,151 @@
+"""A pool as people write it down: a YAML file of model cards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from router_graph.errors import CardError, UnknownModelError, UnknownPriceError
+from router_graph.pool.card import Measured, ModelCard
+from router_graph.pool.pool import ModelPool
+from router_graph.pool.transport import Transport
+from router_graph.pool.transports.replay import ReplayTransport
+from router_graph.validation import Settings
+
+if TYPE_CHECKING:
+    from langchain_core.caches import BaseCache
+
+_UNWRAPPED = 10**6
+"""The width of a line: the user's own line breaks stay as they are."""
+_DASHES = re.compile(r"^models:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*( *)-", re.MULTILINE)
+"""Up to the first card; the group is how far the list is indented."""
+
+
+class PoolFile(Settings):
+    """What a pool file may hold."""
+
+    mistake = CardError
+
+    models: list[dict[str, Any]] = Field(default_factory=list)
+    """The cards; `ModelCard` has their keys. Left out, they are those of the recorded replies."""
+    fallbacks: dict[str, list[str]] = Field(default_factory=dict)
+    """Whom to ask where a model fails, by name."""
+    retries: int = Field(default=1, ge=0)
+    replies: str | None = None
+    """A folder of recorded replies, for cards with `transport: replay`; relative to the file."""
+
+    def problem(self) -> str | None:
+        """What is wrong between fields, if anything."""
+        return "'models' is missing." if not self.models and self.replies is None else None
+
+
+def read_pool_file(path: Path | str) -> PoolFile:
+    """What a file says. Raises `CardError` with the file's name."""
+    path = Path(path)
+    with _of_file(path):
+        return PoolFile.model_validate(_mapping(_text(path)))
+
+
+def load_pool(
+    path: Path | str, *, transports: Mapping[str, Transport] | None = None, cache: BaseCache | None = None
+) -> ModelPool:
+    """The pool of a file. Raises `CardError`, `UnknownPriceError` and `UnknownModelError`, with the file's name."""
+    path = Path(path)
+    read = read_pool_file(path)
+    known: dict[str, Transport] = dict(transports or {})
+    with _of_file(path):
+        cards = [ModelCard.model_validate(card) for card in read.models]
+        if read.replies is not None:
+            known["replay"] = replay = ReplayTransport.load(path.parent / read.replies)
+            cards = cards or replay.cards()
+        return ModelPool(cards, transports=known, fallbacks=read.fallbacks, retries=read.retries, cache=cache)
+
+
+def write_measured(path: Path | str, name: str, measured: Measured) -> None:
+    """Put what was measured into a card of a file, whose comments and order stay. Raises `CardError`.
+
+    The file is replaced as a whole, and only by one that says the same but for the card's `measured`.
+    """
+    path = Path(path).resolve()  # of a link, the file that it leads to
+    with _of_file(path):
+        text = _text(path)
+        yaml = YAML()
+        yaml.preserve_quotes = True
+        yaml.width = _UNWRAPPED
+        yaml.explicit_start = text.startswith("---")
+        dashes = _DASHES.search(text)
+        offset = len(dashes[1]) if dashes else 2
+        yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
+        wanted, content = _mapping(text), yaml.load(text)
+        PoolFile.model_validate(wanted)
+        for models in (content.get("models", ()), wanted.get("models", ())):
+            card = next((one for one in models if one.get("name") == name), None)
+            if card is None:
+                raise CardError(f"it has no card {name!r}.")
+            card["measured"] = measured.model_dump(exclude_none=True)
+        _replace(path, yaml, content, wanted)
+
+
+def _replace(path: Path, yaml: YAML, content: Any, wanted: Any) -> None:
+    newline = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
+            yaml.dump(content, file)
+        if _mapping(Path(draft).read_text(encoding="utf-8")) != wanted:
+            raise CardError("it cannot be written without a change of what it says; add `measured` by hand.")
+        Path(draft).chmod(path.stat().st_mode)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CardError("there is no such file; give a YAML file with a list `models:`.") from None
+    except UnicodeDecodeError:
+        raise CardError("it is no text in UTF-8.") from None
+    except OSError as error:
+        raise CardError(f"it cannot be read ({error.strerror}).") from None
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        content = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise CardError(_in_words(error)) from None
+    if content is None:
+        raise CardError("it is empty; it needs a list `models:` of cards.")
+    if not isinstance(content, dict):
+        what = "a list" if isinstance(content, list) else "one value"
+        raise CardError(f"it holds {what}, and not keys; the cards stand in a list under `models:`.")
+    return content
+
+
+def _in_words(error: YAMLError) -> str:
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return f"it is no YAML ({' '.join(str(error).split())})."
+    problem = str(error.problem).split(" with value")[0]  # a key that stands twice: what it holds says nothing
+    return f"it is no YAML in line {error.problem_mark.line + 1}: {problem}."
+
+
+@contextlib.contextmanager
+def _of_file(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except (CardError, UnknownModelError) as error:
+        kind = next(one for one in (UnknownPriceError, UnknownModelError, CardError) if isinstance(error, one))
+        raise kind(f"{path}: {error}") from None

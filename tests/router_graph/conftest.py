@@ -1,0 +1,23 @@
+"""A provider on loopback for the tests of the pool."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.model_server import ModelServer
+
+
+@pytest.fixture(scope="module")
+def provider():
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(provider, monkeypatch):
+    """The provider with an empty meter, and short pauses between repetitions."""
+    monkeypatch.setattr("router_graph.pool.chain._PAUSE_S", 0.01)
+    provider.settle()
+    for seen in (provider.meter, provider.seen, provider.peak):
+        seen.clear()
+    return provider

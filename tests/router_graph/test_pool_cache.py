@@ -1,0 +1,89 @@
+"""The cache: off unless asked for, keyed by everything that matters, and free."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+from router_graph.budget import Budget
+from router_graph.errors import ModelServerError
+from router_graph.ledger import Ledger
+from router_graph.pool import ModelPool
+from support.model_server import ModelServer
+from support.served_pool import WAYS, answers, card, pool_of
+
+
+def test_nothing_is_cached_unless_asked_for(server):
+    pool = pool_of(server, "a")
+    pool.invoke("a", "hello")
+    pool.invoke("a", "hello")
+    assert len(server.meter) == 2
+
+
+@pytest.mark.parametrize("second", ["invoke", "ainvoke", "stream", "astream"])
+@WAYS
+def test_what_is_in_the_cache_costs_nothing(server, how, second):
+    pool, ledger = pool_of(server, "a", cache=InMemoryCache()), Ledger(Budget(calls=1))
+    first = answers(pool, how, "a", "hello", ledger=ledger)
+    assert answers(pool, second, "a", "hello", ledger=ledger) == first
+    assert len(server.meter) == len(ledger.entries) == 1
+
+
+def test_a_conversation_is_found_in_the_cache_turn_by_turn(server):
+    pool = pool_of(server, "a", cache=InMemoryCache())
+
+    def talk():
+        said = [HumanMessage("hello")]
+        for _ in range(3):
+            said += [pool.invoke("a", said).message, HumanMessage("and then?")]
+        return [message.text for message in said]
+
+    assert talk() == talk()
+    assert len(server.meter) == 3
+
+
+def test_whatever_changes_the_reply_is_in_the_cache_key(server):
+    cache, tool = InMemoryCache(), {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    turns = [HumanMessage("hello"), AIMessage("one"), HumanMessage("hello")]
+    with ModelServer() as other:
+        pools = [
+            ModelPool([card(where, "a", **facts), card(where, "b", **facts)], cache=cache)
+            for where, facts in [
+                (server, {}),
+                (other, {}),
+                (server, {"params": {"seed": 1}}),
+                (server, {"max_tokens": 9}),
+            ]
+        ]
+        first = pools[0]
+        calls = [
+            lambda: first.invoke("a", "hello"),
+            lambda: first.invoke("b", "hello"),
+            lambda: first.invoke("a", "Hello"),
+            lambda: first.invoke("a", [SystemMessage("hello")]),
+            lambda: first.invoke("a", [SystemMessage("Be short."), HumanMessage("hello")]),
+            lambda: first.invoke("a", [SystemMessage("Be long."), HumanMessage("hello")]),
+            lambda: first.invoke("a", turns),
+            lambda: first.invoke("a", [*turns[:1], AIMessage("two"), *turns[2:]]),
+            lambda: first.invoke("a", "hello", temperature=0.0),
+            lambda: first.invoke("a", "hello", temperature=1.0),
+            lambda: first.invoke("a", "hello", max_tokens=7),
+            lambda: first.invoke("a", "hello", stop=["x"]),
+            lambda: first.invoke("a", "hello", tools=[tool]),
+            lambda: first.invoke("a", "hello", tools=[tool], tool_choice="required"),
+            lambda: first.invoke("a", "hello", response_format={"type": "json_object"}),
+            *(lambda pool=pool: pool.invoke("a", "hello") for pool in pools[1:]),
+        ]
+        for number, call in enumerate(calls):
+            assert not call().cached, number
+        for number, call in enumerate(calls):
+            assert call().cached, number
+        assert len(server.meter) + len(other.meter) == len(calls)
+
+
+def test_a_failure_is_not_cached(server):
+    pool = pool_of(server, "t-flaky1", cache=InMemoryCache(), retries=0)
+    with pytest.raises(ModelServerError):
+        pool.invoke("t-flaky1", "hello")
+    assert not pool.invoke("t-flaky1", "hello").cached
