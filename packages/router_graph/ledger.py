@@ -290,7 +290,7 @@ class Ledger:
     def _wake(self) -> None:
         self._changed.notify_all()
         for loop, event in self._waiting:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # its event loop was closed while it waited
                 loop.call_soon_threadsafe(event.set)
 
 

@@ -22,6 +22,8 @@ from router_graph.pool import ModelCard, ModelPool, Price, Transport, Usage
 from support.model_server import ModelServer, Row
 from support.watched_ledger import RESERVATION, KeyedTransport, check_bill, watched
 
+WORD = "a" * 600 + " "
+"""A token for the model, which we estimate at more."""
 PRICE = Price(input=1, output=2, cached=0.3, reasoning=3.7)
 QUESTION = "who can say how many words a day has"
 QUIET = settings(deadline=None, derandomize=True, database=None)
@@ -73,7 +75,7 @@ class Scripted(Transport):
             row.completion += 1
             # Some providers tell the input first and the output last.
             first = Usage(row.prompt).as_metadata() if row.model == "parts" and n == 0 else None
-            yield AIMessageChunk("word ", usage_metadata=first)
+            yield AIMessageChunk(WORD, usage_metadata=first)
             await asyncio.sleep(0)
             if row.model == "breaks" and n == 2:
                 raise ModelServerError("broken", billed=True)
@@ -270,6 +272,19 @@ def test_a_model_that_ignores_max_tokens_is_billed_what_it_said(server):
     list(pool.stream("x", QUESTION, ledger=ledger))
     assert [Usage(**e["usage"]).output for e in ledger.entries.values()] == [45, 45]
     check_bill(ledger, [row for row in server.meter if row.model == "x-long"], PRICE)
+
+
+async def test_a_cancellation_stays_one_although_the_account_was_closed_meanwhile(server, tmp_path):
+    pool, accounts = served_pool(server), Accounts(tmp_path)
+    for how in ("invoke", "stream"):
+        ledger = watched(accounts.open("run"), [])
+        task = asyncio.ensure_future(use(pool, "k-pace3-n25" if how == "stream" else "j-hang", how, 0, ledger=ledger))
+        await asyncio.sleep(0.05)
+        accounts.close()
+        task.cancel()
+        await asyncio.wait((task,))
+        assert task.cancelled()
+    assert {entry["state"] for entry in ledger.entries.values()} == {"settled"}
 
 
 def test_64_calls_at_once_use_a_tight_budget_up_and_never_exceed_it(server):

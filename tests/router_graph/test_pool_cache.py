@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from pydantic import create_model
 
 from router_graph.budget import Budget
 from router_graph.errors import ModelServerError
 from router_graph.ledger import Ledger
-from router_graph.pool import ModelPool
+from router_graph.pool import ModelCard, ModelPool
 from support.model_server import ModelServer
 from support.served_pool import WAYS, answers, card, pool_of
 
@@ -87,3 +89,36 @@ def test_a_failure_is_not_cached(server):
     with pytest.raises(ModelServerError):
         pool.invoke("t-flaky1", "hello")
     assert not pool.invoke("t-flaky1", "hello").cached
+
+
+def test_forms_of_a_reply_that_share_a_name_are_told_apart(server):
+    pool = pool_of(server, "a", cache=InMemoryCache())
+    for field in ("first", "second"):
+        form = create_model("Form", **{field: (str, ...)})
+        assert not pool.invoke("a", "hello", response_format=form).cached
+        assert field in pool.invoke("a", "hello", response_format=form).text
+    assert len(server.meter) == 2
+
+
+def test_what_cannot_be_told_apart_is_not_cached():
+    cache, asked = InMemoryCache(), []
+
+    class Echo(GenericFakeChatModel):
+        def _generate(self, messages, *args, **kwargs):
+            asked.append(kwargs["mood"])
+            return super()._generate(messages, *args, **kwargs)
+
+    models = {"echo": Echo(messages=iter([AIMessage("one"), AIMessage("two")]))}
+    pool = ModelPool([ModelCard(name="a", transport="echo", price="free")], transports=models, cache=cache)
+    assert pool.invoke("a", "hello", mood=object()).text == "one"
+    assert pool.invoke("a", "hello", mood=object()).text == "two"
+    assert len(asked) == 2
+
+
+def test_a_cache_that_is_full_does_not_take_a_paid_reply_along(server, caplog):
+    class Full(InMemoryCache):
+        async def aupdate(self, *_):
+            raise OSError("disk full")
+
+    assert pool_of(server, "a", cache=Full()).invoke("a", "hello").text
+    assert "The cache did not take a reply of 'a'." in caplog.text

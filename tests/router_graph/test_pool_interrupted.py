@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -14,7 +17,7 @@ from langchain_core.messages import AIMessage
 
 from router_graph.errors import RouterError
 from router_graph.ledger import Ledger
-from router_graph.pool import ChatModelTransport, ModelCard
+from router_graph.pool import ChatModelTransport, ModelCard, portal
 from support.served_pool import pool_of
 
 SCRIPT = """
@@ -61,11 +64,43 @@ def test_ctrl_c_cancels_the_call_and_books_it(tmp_path):
     assert "settled" in done.stdout, done.stderr
 
 
+def test_an_interrupted_call_has_cleaned_up_before_the_interrupt_goes_on():
+    cleaned = []
+
+    async def work():
+        try:
+            await asyncio.sleep(20)
+        finally:
+            await asyncio.sleep(0.2)
+            cleaned.append(True)
+
+    threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        portal.run(work())
+    assert cleaned
+
+
+def test_a_stream_that_the_pools_own_thread_collects_as_garbage_is_closed_and_holds_nothing_up(server):
+    pool, ledger = pool_of(server, "a-pace5-n20"), Ledger()
+    holder = {"stream": pool.stream("a-pace5-n20", "hi", ledger=ledger)}
+    next(holder["stream"])
+    portal.later(holder.clear)
+    assert pool.invoke("a-pace5-n20", "hi").text
+    end = time.monotonic() + 3
+    while ledger.reserved.calls and time.monotonic() < end:
+        time.sleep(0.005)
+    assert [entry["state"] for entry in ledger.entries.values()] == ["settled"]
+
+
 def test_a_stream_whose_loop_was_closed_under_it_is_booked(server):
     pool, ledger = pool_of(server, "a-pace5-n20", cards={"concurrency": 1}), Ledger()
     loop = asyncio.new_event_loop()
     stream = pool.astream("a-pace5-n20", "hi", ledger=ledger)
-    loop.run_until_complete(anext(stream))
+
+    async def first(stream):
+        return await anext(stream)
+
+    loop.run_until_complete(first(stream))
     loop.close()  # without `shutdown_asyncgens`
     assert ledger.reserved.calls == 1
     del stream

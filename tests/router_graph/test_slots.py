@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,7 @@ def test_threads_with_loops_of_their_own_share_the_slots():
     assert seen == {"inside": 0, "peak": 3, "served": 300}
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_an_event_loop_that_closes_while_waiting_keeps_nobody_else_from_a_slot():
     slots, loop = Slots(1), asyncio.new_event_loop()
     asyncio.run(slots.take())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from langchain_core.caches import BaseCache
@@ -10,7 +11,10 @@ from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration
 
+from router_graph.pool.tokens import schema_of
 from router_graph.pool.transport import Request
+
+_log = logging.getLogger(__name__)
 
 _BILL = frozenset({"usd", "seconds", "estimated", "failures", "cached"})
 """What the pool writes into `response_metadata` besides who served."""
@@ -24,22 +28,37 @@ class AnswerCache:
 
     async def get(self, request: Request) -> AIMessage | None:
         """The message given before to the same request."""
-        for generation in await self._store.alookup(*_key(request)) or ():
+        key = _key(request)
+        for generation in (await self._store.alookup(*key) or ()) if key else ():
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
                 return generation.message
         return None
 
     async def put(self, request: Request, message: AIMessage) -> None:
-        """Keep a message."""
-        await self._store.aupdate(*_key(request), [ChatGeneration(message=message)])
+        """Keep a message, if possible: it is paid for, and must not be lost with the cache."""
+        if key := _key(request):
+            try:
+                await self._store.aupdate(*key, [ChatGeneration(message=message)])
+            except Exception:
+                _log.warning("The cache did not take a reply of %r.", request.card.name, exc_info=True)
 
 
-def _key(request: Request) -> tuple[str, str]:
+def _key(request: Request) -> tuple[str, str] | None:
+    """None where a parameter is an object of which nobody knows how to tell it from others."""
     card = request.card
     reached = {"card": card.name, "model": card.id, "transport": card.transport, "api_base": card.api_base}
     messages = [message.model_copy(update=_same(message)) for message in request.messages]
-    how = json.dumps({**reached, "params": dict(request.params)}, sort_keys=True, default=repr)
+    try:
+        how = json.dumps({**reached, "params": dict(request.params)}, sort_keys=True, default=_schema)
+    except (TypeError, ValueError):
+        return None
     return dumps(messages), f"polyroute {how}"
+
+
+def _schema(value: object) -> dict[str, Any]:
+    if (schema := schema_of(value)) is None:
+        raise TypeError
+    return schema
 
 
 def _same(message: BaseMessage) -> dict[str, Any]:

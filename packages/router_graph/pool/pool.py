@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import threading
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_core.language_models import BaseChatModel
@@ -71,6 +72,7 @@ class ModelPool:
         self._retries = retries
         self._cache = None if cache is None else AnswerCache(cache)
         self._failures, self._rest_s = failures, rest_s
+        self._changing = threading.RLock()
         for card in cards:
             self.add(card)
         for name, others in (fallbacks or {}).items():
@@ -100,8 +102,6 @@ class ModelPool:
         `transport` is how it is reached, where that is not the transport that its card names. Raises `CardError` where
         the name is taken or the transport unknown, `UnknownPriceError` where nobody knows the price.
         """
-        if card.name in self._members:
-            raise CardError(f"Two cards are called {card.name!r}; give one another name.")
         if transport is None and card.transport not in self._transports:
             known = ", ".join(sorted(self._transports))
             raise CardError(f"The card {card.name!r} names the transport {card.transport!r}; the pool has {known}.")
@@ -109,30 +109,36 @@ class ModelPool:
         _ = completed.payable
         reached = self._transports[card.transport] if transport is None else _as_transport(transport)
         live = Live(failures=self._failures, open_s=self._rest_s)
-        self._members = {**self._members, card.name: _Member(completed, reached, live, Slots(card.concurrency))}
+        with self._changing:
+            if card.name in self._members:
+                raise CardError(f"Two cards are called {card.name!r}; give one another name.")
+            self._members = {**self._members, card.name: _Member(completed, reached, live, Slots(card.concurrency))}
         return completed
 
     def remove(self, name: str) -> None:
         """Take a model out, from all fallbacks too; calls under way end as they would. Raises `UnknownModelError`."""
-        self._member(name)
-        self._members = {other: member for other, member in self._members.items() if other != name}
-        self._fallbacks = {
-            one: tuple(other for other in others if other != name)
-            for one, others in self._fallbacks.items()
-            if one != name
-        }
+        with self._changing:
+            self._member(name)
+            self._members = {other: member for other, member in self._members.items() if other != name}
+            self._fallbacks = {
+                one: tuple(other for other in others if other != name)
+                for one, others in self._fallbacks.items()
+                if one != name
+            }
 
     def reprice(self, name: str, price: Price) -> None:
         """Give a model another price, for every call that begins from now on. Raises `UnknownModelError`."""
-        member = self._member(name)
-        card = member.card.model_copy(update={"price": price, "ceiling": None})
-        self._members = {**self._members, name: _Member(card, member.transport, member.live, member.slots)}
+        with self._changing:
+            member = self._member(name)
+            card = member.card.model_copy(update={"price": price, "ceiling": None})
+            self._members = {**self._members, name: replace(member, card=card)}
 
     def fall_back(self, name: str, others: Sequence[str]) -> None:
         """Ask these models in this order where the first fails. Raises `UnknownModelError`."""
-        for one in (name, *others):
-            self._member(one)
-        self._fallbacks = {**self._fallbacks, name: tuple(others)}
+        with self._changing:
+            for one in (name, *others):
+                self._member(one)
+            self._fallbacks = {**self._fallbacks, name: tuple(others)}
 
     def describe(self, names: Iterable[str] | None = None) -> str:
         """The cards as a policy reads them, a line each, with the numbers that hold now. Raises `UnknownModelError`."""
@@ -255,17 +261,18 @@ class ModelPool:
         if purpose not in get_args(Purpose):
             raise RequestRejectedError(f"{purpose!r} is no purpose; known are {', '.join(get_args(Purpose))}.")
         names = [name, *(self._fallbacks.get(name, ()) if fallbacks is None else fallbacks)]
+        members = {one: self._member(one) for one in names}
         deadline = Deadline(deadline_s)
         chain = Chain(
             names,
-            {one: self._member(one).live for one in names},
+            {one: member.live for one, member in members.items()},
             retries=self._retries if retries is None else retries,
             deadline=deadline,
         )
-        return _Call(_as_messages(messages), params, ledger or Ledger(), purpose, wait_s, deadline, chain)
+        return _Call(_as_messages(messages), params, ledger or Ledger(), purpose, wait_s, members, deadline, chain)
 
     async def _next(self, call: _Call) -> Attempt:
-        member = self._member(await call.chain.next())
+        member = call.members[await call.chain.next()]
         return Attempt(
             member.request(call),
             transport=member.transport,
@@ -280,7 +287,7 @@ class ModelPool:
     async def _remembered(self, call: _Call) -> Reply | None:
         if self._cache is None:
             return None
-        member = self._member(call.chain.first)
+        member = call.members[call.chain.first]
         message = await self._cache.get(member.request(call))
         return None if message is None else Reply.from_cache(message, member.card.name)
 
@@ -300,6 +307,8 @@ class _Call:
     ledger: Ledger
     purpose: Purpose
     wait_s: float | None
+    members: Mapping[str, _Member]
+    """As they were when it was asked: who leaves the pool, or is repriced, ends this call unchanged."""
     deadline: Deadline
     chain: Chain
 

@@ -26,7 +26,7 @@ class Slots:
         """Wait for a slot."""
         waiter = _Waiter()
         with self._lock:
-            if self._free > 0 and not self._queue:
+            if self._free > 0:  # then nobody is waiting
                 self._free -= 1
                 return
             self._queue.append(waiter)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from pydantic import BaseModel
 
 _IN_FULL = ("tools", "functions", "response_format")
 """The parameters that providers read to the model as text."""
@@ -65,12 +66,19 @@ def images_of(message: BaseMessage) -> int:
     return sum(isinstance(part, dict) and "image" in str(part.get("type")) for part in message.content)
 
 
+def schema_of(value: object) -> dict[str, Any] | None:
+    """What is sent of a pydantic class; None of anything else."""
+    return value.model_json_schema() if isinstance(value, type) and issubclass(value, BaseModel) else None
+
+
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _read_in_full(params: Mapping[str, Any]) -> list[str]:
-    return [json.dumps(params[key], default=str) for key in _IN_FULL if params.get(key)]
+    return [
+        json.dumps(params[key], default=lambda one: schema_of(one) or str(one)) for key in _IN_FULL if params.get(key)
+    ]
 
 
 def _part(part: str | dict[str, Any]) -> str:
