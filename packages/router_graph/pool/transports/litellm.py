@@ -69,6 +69,8 @@ class LiteLLMTransport(Transport):
                     if chunk is not None:
                         said = said or bool(chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs)
                         yield chunk
+                    if getattr(response, "sent_stream_usage", False):
+                        break  # the provider has ended; to go on makes LiteLLM add the whole stream up once more
             finally:
                 with contextlib.suppress(Exception):
                     await response.aclose()
