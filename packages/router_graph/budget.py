@@ -52,7 +52,8 @@ class Amount:
 
 
 class Budget(Settings):
-    """The limits of a run; None is no limit. `answer_*` is kept back from everything but the answer itself.
+    """The limits of a run; None is no limit. `answer_*` is kept back from all calls but those with
+    `purpose="answer"`.
 
     Raises `BudgetError`.
     """
@@ -63,7 +64,8 @@ class Budget(Settings):
     tokens: int | None = Field(default=None, gt=0)
     calls: int | None = Field(default=None, gt=0)
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds spent in calls, added up."""
+    """Seconds spent in calls, added up. A call reserves up to its `timeout_s` of what is left, and is cut off there; so
+    where little is left, parallel calls come one after the other."""
     answer_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """USD that only the answer may use, so that a run can always end with one."""
     answer_tokens: int = Field(default=0, ge=0)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -34,9 +35,11 @@ def print_models(about: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             name, model, into, said, priced, *rest = map(_clean, row.values())
             out.print(f"{name}  {model}", style="bold")
-            out.print(f"  {into} in, {said} out, USD per million tokens ({priced})")
+            price = "free" if into == said == "0" else f"{into} in, {said} out, USD per million tokens"
+            out.print(Padding(f"{price} ({priced})", (0, 0, 0, 2)))
             facts_left = zip(_COLUMNS[-len(rest) :], rest, strict=True)
-            out.print("  " + "; ".join(_in_block(heading, cell) for (heading, _), cell in facts_left))
+            facts = "; ".join(_in_block(heading, cell) for (heading, _), cell in facts_left)
+            out.print(Padding(facts, (0, 0, 0, 2)))
         return
     out.width = needed
     out.print(table)
@@ -173,8 +176,8 @@ def _cells(one: Mapping[str, Any]) -> dict[str, str]:
 def _in_block(heading: str, cell: str) -> str:
     """A cell of the list where no heading stands above it."""
     if cell == "-":
-        return f"{heading} unknown" if heading in ("context", "key") else f"not {heading}"
-    return f"{heading} {cell}" if heading in ("context", "can", "measured") else cell
+        return {"can": "text only", "measured": "not measured"}.get(heading, f"{heading} unknown")
+    return f"{heading} {cell}" if heading in ("context", "privacy", "measured") else cell
 
 
 def _key_in_words(key: Mapping[str, str | None]) -> str:

@@ -83,6 +83,8 @@ class Ledger:
         on_change: Callable[[str, Entry], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(budget, Budget | None):
+            raise LedgerError(f"A ledger keeps a Budget, as in Ledger(Budget(usd=1)), and not {budget!r}.")
         self.budget = budget or Budget()
         self._entries: Entries = dict(entries or {})
         self._spent, self._reserved = total(self._entries, "spent"), total(self._entries, "reserved")
@@ -90,6 +92,11 @@ class Ledger:
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def __str__(self) -> str:
+        from router_graph.bill import format_bill
+
+        return format_bill(self.entries)
 
     @property
     def entries(self) -> Entries:
@@ -223,6 +230,7 @@ class Ledger:
         return None
 
     def _short_of(self, amount: Amount, purpose: Purpose) -> _Short | None:
+        whole = self.budget.limits(for_answer=True)
         for field, limit in self.budget.limits(for_answer=purpose == "answer").items():
             asked = getattr(amount, field)
             if limit is None or asked == 0:
@@ -230,7 +238,7 @@ class Ledger:
             free = limit - getattr(self._spent, field)
             now = free - getattr(self._reserved, field)
             if asked > now:
-                return _Short(field, asked, max(0, now), can_wait=asked <= free)
+                return _Short(field, asked, max(0, now), (whole[field] or 0) - limit, can_wait=asked <= free)
         return None
 
     def _open(self, amount: Amount, purpose: Purpose, name: str, key: str | None) -> str:
@@ -297,13 +305,20 @@ class Ledger:
 class _Short:
     """By how much a reservation does not fit."""
 
-    def __init__(self, field: str, asked: int, free: int, *, can_wait: bool) -> None:
-        self.field, self.asked, self.free, self.can_wait = field, asked, free, can_wait
+    def __init__(self, field: str, asked: int, free: int, kept: int, *, can_wait: bool) -> None:
+        self.field, self.asked, self.free, self.kept, self.can_wait = field, asked, free, kept, can_wait
 
     def error(self, name: str) -> BudgetExceededError:
         def shown(value: int) -> str:
             if self.field == "picousd":
                 return f"{Amount(picousd=value).usd:.6g} USD"
-            return f"{value / 1000:g} s of calls" if self.field == "milliseconds" else f"{value} {self.field}"
+            if self.field == "milliseconds":
+                return f"{value / 1000:g} s of calls"
+            return f"{value} {self.field[:-1] if value == 1 else self.field}"
 
-        return BudgetExceededError(f"{name!r} may take {shown(self.asked)}, and {shown(self.free)} are left.")
+        mend = "give a larger budget"
+        if self.field in ("picousd", "tokens"):
+            mend = f"shorten the messages or max_tokens, or {mend}"
+        kept = f" ({shown(self.kept)} more for purpose='answer')" if self.kept else ""
+        told = f"{name!r} may take {shown(self.asked)}, and what is left is {shown(self.free)}{kept}; {mend}."
+        return BudgetExceededError(told)

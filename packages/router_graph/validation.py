@@ -23,6 +23,8 @@ class Settings(BaseModel):
     def _in_a_sentence(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             made = handler(data)
+        except RouterError as error:  # of settings within these
+            raise cls.mistake(cls.named(data, str(error))) from None
         except ValidationError as error:
             raise cls.mistake(cls.named(data, _in_words(error, list(cls.model_fields)))) from None
         if problem := made.problem():
@@ -46,9 +48,11 @@ def _in_words(error: ValidationError, known: list[str]) -> str:
     given = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
+            if len(problem["loc"]) > 1:
+                known = []  # those of the outer model would mislead
             near = difflib.get_close_matches(where.rsplit(".", 1)[-1], known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-            return f"{where!r} is no known key; {hint}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}." if known else ""
+            return f"{where!r} is no known key; {hint}".removesuffix("; ") + ("" if hint else ".")
         case "missing":
             return f"{where!r} is missing."
         case "value_error" | "assertion_error":

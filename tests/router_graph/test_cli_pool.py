@@ -180,7 +180,7 @@ def test_the_budget_holds_for_the_whole_command(file: Path, server: ModelServer)
     before = len(server.meter)
     result = run("test", "good", "refused", "--budget", "0.000001", file=file)
     assert result.exit_code == 1
-    assert result.stdout.count("are left") == 2
+    assert result.stdout.count("what is left is") == 2
     assert len(server.meter) == before
     assert run("test", "--budget", "0", file=file).exit_code == 2
     assert run("test", "--budget", "nan", file=file).exit_code == 2

@@ -241,7 +241,7 @@ def test_the_description_has_the_numbers_that_hold_now(server):
     assert "$1.00 in / $2.00 out per million tokens" in pool.describe()
     assert "lately" not in pool.describe()
     pool.invoke("a-slow50-n2", "hi")
-    assert "$8.0e-06 a call lately, 0.0" in pool.describe()
+    assert "$0.0000080 a call lately, 0.0" in pool.describe()
     pool.reprice("a-slow50-n2", Price(input=3, output=4))
     assert "$3.00 in / $4.00 out" in pool.describe()
 

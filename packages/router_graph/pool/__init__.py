@@ -4,6 +4,7 @@ Importing this loads neither LiteLLM nor torch; they come with the first call th
 """
 
 from router_graph.pool.card import Measured, ModelCard, Privacy
+from router_graph.pool.chat_model import PoolChatModel
 from router_graph.pool.embeddings import MeteredEmbeddings
 from router_graph.pool.live import Live
 from router_graph.pool.pool import Messages, ModelPool
@@ -26,6 +27,7 @@ __all__ = [
     "MeteredEmbeddings",
     "ModelCard",
     "ModelPool",
+    "PoolChatModel",
     "Price",
     "Privacy",
     "Rates",

@@ -136,7 +136,9 @@ class Attempt:
         return self._deadline.left_s(at_most=limit_s)
 
     def _too_slow(self, limit_s: float) -> ModelTimeoutError:
-        return ModelTimeoutError(f"{self.name!r} did not finish within {limit_s:.3g} s.", billed=True)
+        budgeted = 0 < self._worst.milliseconds < 1000 * self.request.card.timeout_s
+        why = ", all that the budget had left for it" if budgeted else ""
+        return ModelTimeoutError(f"{self.name!r} did not finish within {limit_s:.3g} s{why}.", billed=True)
 
     def _hear(self, text: str) -> None:
         self._said.append(text)

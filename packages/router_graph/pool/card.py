@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import re
+from decimal import Decimal
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +18,10 @@ from router_graph.validation import Settings
 
 Privacy = Literal["local", "private", "external"]
 """Who sees what is sent: nobody outside this machine, a provider bound to keep nothing, or anybody's provider."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@/-]{0,63}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""The name of an environment variable; with small letters or dashes it rather is a key, put in the wrong place."""
 
 _TYPICAL = (500, 200)
 """Tokens in and out of the call that a card's example price is for, until calls were measured."""
@@ -47,7 +53,7 @@ class ModelCard(Settings):
 
     mistake = CardError
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@/-]*$")
+    name: str
     """What policies and users call it."""
     model: str = ""
     """The transport's id of it, for LiteLLM as in "openai/gpt-4o-mini"; the name if left out."""
@@ -87,6 +93,12 @@ class ModelCard(Settings):
 
     def problem(self) -> str | None:
         """What is wrong between fields, if anything."""
+        if not _NAME.fullmatch(self.name):
+            return "a name has up to 64 letters, digits and . _ @ / -, and begins with a letter or digit."
+        if self.api_key_env is not None and not _VARIABLE.fullmatch(self.api_key_env):
+            return "api_key_env must name an environment variable, such as OPENAI_API_KEY; if it is a key, revoke it."
+        if self.api_base is not None and not self.api_base.startswith(("http://", "https://")):
+            return f"api_base is {self.api_base!r}; it must begin with http:// or https://."
         if "max_tokens" in self.params:
             return "max_tokens is a field of the card itself, beside params."
         if where := secret_in(self.params):
@@ -172,4 +184,4 @@ def usd(amount: float) -> str:
     """Money for people: at least cents, and at least two digits that say something."""
     if amount == 0 or amount >= 0.01:
         return f"${amount:.2f}"
-    return f"${amount:#.2g}" if amount >= 1e-4 else f"${amount:.1e}"
+    return f"${Decimal(f'{amount:.1e}'):f}"

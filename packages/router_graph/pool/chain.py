@@ -87,7 +87,7 @@ class Chain:
             return next((error for error in reversed(errors) if not isinstance(error, ModelRestingError)), errors[-1])
         if all(isinstance(error, BudgetExceededError) for error in errors):
             return errors[0]
-        return AllModelsFailedError(f"No model answered. {' '.join(map(str, errors))}", errors)
+        return AllModelsFailedError(f"No model answered. {' '.join(dict.fromkeys(map(str, errors)))}", errors)
 
 
 def resting(name: str, wait_s: float) -> ModelRestingError:

@@ -129,6 +129,7 @@ def said_by(error: BaseException, key_variable: str | None = None) -> str:
     text = " ".join(_without_secrets(text, key_variable).split())
     if message := _MESSAGE.search(text):  # the provider's own words, out of its JSON
         text = (message[1] or message[2]).replace('\\"', '"').replace("\\n", " ")
+    text = text.partition("Traceback (most recent call last)")[0]
     text = _ADVICE.sub("", _WRAPPING.sub("", text)).strip() or type(error).__name__
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
@@ -150,6 +151,8 @@ def _broken(name: str, causes: list[BaseException], key_variable: str | None) ->
     # LiteLLM calls everything that it cannot name a connection error; what it found underneath says what it was.
     names = _names(cause for cause in causes if not _is_litellm(cause))
     reason = _reason(causes, key_variable)
+    if not names & (_UNREADABLE | _BROKEN) and not any(map(_is_litellm, causes)):  # a chat model's own mistake
+        return ModelServerError(f"{name!r} failed with {type(causes[0]).__name__}: {reason}", billed=True)
     if names & _UNREADABLE or not names & _BROKEN:
         return MalformedReplyError(f"{name!r} sent a reply that cannot be read: {reason}", billed=True)
     return ModelConnectionError(f"{name!r} hung up before its reply was whole ({reason}).", billed=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,11 +21,15 @@ _REFUSED: dict[str, tuple[str, frozenset[Any]]] = {
     **dict.fromkeys(
         ("num_retries", "max_retries", "fallbacks", "model_list"), ("the pool has retries and fallbacks", frozenset())
     ),
+    "budget": ("a budget is kept by a ledger, as in ledger=Ledger(Budget(usd=1))", frozenset()),
     "service_tier": ("its prices are not the card's", frozenset({"default", "auto", "standard_only"})),
     "web_search_options": ("searches are billed apart from tokens", frozenset()),
 }
 """Why a parameter is refused, and the values of it that change nothing."""
 
+
+_OWN = ("ledger", "purpose", "fallbacks", "retries", "deadline_s", "wait_s", "max_tokens")
+"""Options of a call that a parameter may be a misspelling of: sent on, it would be ignored, and a limit with it."""
 
 _SECRET = re.compile(r"authorization|api[-_]?(key|token)|secret|password", re.IGNORECASE)
 
@@ -46,6 +51,10 @@ def refusal(params: Mapping[str, Any]) -> str | None:
         value = params.get(name)
         if value is not None and not (isinstance(value, int | str) and value in harmless):
             return f"{name} cannot be a parameter: {reason}."
+    for name in params:
+        near = difflib.get_close_matches(name, _OWN, n=1, cutoff=0.75)
+        if near and name not in (*_OWN, *_REFUSED):
+            return f"{name!r} is no known option; did you mean {near[0]!r}?"
     longest = params.get("max_tokens")
     if longest is not None and (not isinstance(longest, int) or isinstance(longest, bool) or longest < 1):
         return f"max_tokens is {longest!r}; it must be a whole number, 1 or more."

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import threading
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, convert_to_messages
@@ -41,7 +41,8 @@ Messages = str | BaseMessage | Sequence[MessageLikeRepresentation]
 class ModelPool:
     """Several models under one roof. Safe to use from several threads and event loops at once.
 
-    `transports` are those that cards name, besides "litellm". `fallbacks` are the models to ask where one fails, by
+    `transports` are those that cards name; "litellm" is there, and may be another one, as a `RecordTransport` around it
+    or a `ReplayTransport` in its place. `fallbacks` are the models to ask where one fails, by
     name. `retries` is how often the whole chain is asked again after a pause. `cache` is any LangChain cache: a request
     that it holds, equal in everything that matters, is answered from it for nothing. After `failures` failures in a row
     a model rests for `rest_s` seconds.
@@ -54,7 +55,7 @@ class ModelPool:
         cards: Iterable[ModelCard] = (),
         *,
         transports: Mapping[str, Transport | BaseChatModel] | None = None,
-        fallbacks: Mapping[str, Sequence[str]] | None = None,
+        fallbacks: Mapping[str, Sequence[str] | str] | None = None,
         retries: int = 1,
         cache: BaseCache | None = None,
         failures: int = 3,
@@ -126,19 +127,24 @@ class ModelPool:
                 if one != name
             }
 
-    def reprice(self, name: str, price: Price) -> None:
-        """Give a model another price, for every call that begins from now on. Raises `UnknownModelError`."""
+    def reprice(self, name: str, price: Price | Mapping[str, Any] | Literal["free"]) -> None:
+        """Give a model another price, for every call that begins from now on.
+
+        Raises `UnknownModelError`, and `CardError` for what is no price.
+        """
         with self._changing:
             member = self._member(name)
-            card = member.card.model_copy(update={"price": price, "ceiling": None})
+            fields = {field: getattr(member.card, field) for field in ModelCard.model_fields}
+            card = ModelCard.model_validate({**fields, "price": price, "ceiling": None})
             self._members = {**self._members, name: replace(member, card=card)}
 
-    def fall_back(self, name: str, others: Sequence[str]) -> None:
+    def fall_back(self, name: str, others: Sequence[str] | str) -> None:
         """Ask these models in this order where the first fails. Raises `UnknownModelError`."""
         with self._changing:
-            for one in (name, *others):
+            names = _names(others)
+            for one in (name, *names):
                 self._member(one)
-            self._fallbacks = {**self._fallbacks, name: tuple(others)}
+            self._fallbacks = {**self._fallbacks, name: names}
 
     def describe(self, names: Iterable[str] | None = None) -> str:
         """The cards as a policy reads them, a line each, with the numbers that hold now. Raises `UnknownModelError`."""
@@ -154,7 +160,7 @@ class ModelPool:
         name: str,
         messages: Messages,
         *,
-        ledger: Ledger | None = None,
+        ledger: Ledger | Callable[[], Ledger] | None = None,
         purpose: Purpose = "model",
         fallbacks: Sequence[str] | None = None,
         retries: int | None = None,
@@ -192,7 +198,7 @@ class ModelPool:
         name: str,
         messages: Messages,
         *,
-        ledger: Ledger | None = None,
+        ledger: Ledger | Callable[[], Ledger] | None = None,
         purpose: Purpose = "model",
         fallbacks: Sequence[str] | None = None,
         retries: int | None = None,
@@ -245,7 +251,7 @@ class ModelPool:
         self,
         name: str,
         messages: Messages,
-        ledger: Ledger | None,
+        ledger: Ledger | Callable[[], Ledger] | None,
         purpose: Purpose,
         fallbacks: Sequence[str] | None,
         retries: int | None,
@@ -260,7 +266,7 @@ class ModelPool:
                 raise RequestRejectedError(f"{option} is {value:g}; it must be 0 or more.")
         if purpose not in get_args(Purpose):
             raise RequestRejectedError(f"{purpose!r} is no purpose; known are {', '.join(get_args(Purpose))}.")
-        names = [name, *(self._fallbacks.get(name, ()) if fallbacks is None else fallbacks)]
+        names = [name, *(self._fallbacks.get(name, ()) if fallbacks is None else _names(fallbacks))]
         members = {one: self._member(one) for one in names}
         deadline = Deadline(deadline_s)
         chain = Chain(
@@ -269,7 +275,8 @@ class ModelPool:
             retries=self._retries if retries is None else retries,
             deadline=deadline,
         )
-        return _Call(_as_messages(messages), params, ledger or Ledger(), purpose, wait_s, members, deadline, chain)
+        account = ledger() if callable(ledger) else ledger or Ledger()
+        return _Call(_as_messages(messages), params, account, purpose, wait_s, members, deadline, chain)
 
     async def _next(self, call: _Call) -> Attempt:
         member = call.members[await call.chain.next()]
@@ -328,8 +335,16 @@ class _Member:
         return Request(self.card, call.messages, params)
 
 
+def _names(given: Sequence[str] | str) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def _as_transport(one: Transport | BaseChatModel) -> Transport:
-    return one if isinstance(one, Transport) else ChatModelTransport(one)
+    if isinstance(one, BaseChatModel):
+        return ChatModelTransport(one)
+    if not isinstance(one, Transport):
+        raise CardError(f"A transport is a Transport or a LangChain chat model, and not {one!r}.")
+    return one
 
 
 def _as_messages(messages: Messages) -> list[BaseMessage]:

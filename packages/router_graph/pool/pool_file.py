@@ -37,7 +37,7 @@ class PoolFile(Settings):
 
     models: list[dict[str, Any]] = Field(default_factory=list)
     """The cards; `ModelCard` has their keys. Left out, they are those of the recorded replies."""
-    fallbacks: dict[str, list[str]] = Field(default_factory=dict)
+    fallbacks: dict[str, list[str] | str] = Field(default_factory=dict)
     """Whom to ask where a model fails, by name."""
     retries: int = Field(default=1, ge=0)
     replies: str | None = None

@@ -17,6 +17,8 @@ from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from router_graph.budget import PICO
+from router_graph.errors import CardError
+from router_graph.validation import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,10 @@ class Rates(BaseModel):
     """Output that is reasoning; None is as `output`."""
 
 
-class Price(Rates):
-    """What a model asks for. In YAML, `{input: 0.15, output: 0.6}` or `free`."""
+class Price(Rates, Settings):
+    """What a model asks for. In YAML, `{input: 0.15, output: 0.6}` or `free`. Raises `CardError`."""
+
+    mistake = CardError
 
     per_call: Usd = 0.0
     """USD for each call, whatever it holds."""
@@ -130,6 +134,11 @@ class Price(Rates):
     """The day at which the price was known."""
     source: str = "given"
     """Who says so."""
+
+    @classmethod
+    def named(cls, data: Any, problem: str) -> str:
+        """The problem, with a word on whose it is."""
+        return f"the price: {problem}"
 
     @model_validator(mode="before")
     @classmethod
