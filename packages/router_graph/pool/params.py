@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 _REFUSED: dict[str, tuple[str, frozenset[Any]]] = {
@@ -80,7 +80,7 @@ def refusal(params: Mapping[str, Any]) -> str | None:
     return None
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _meant(name: str) -> str | None:
     """The option of ours that the parameter is a misspelling of."""
     near = () if name in (*_OWN, *_REFUSED) else difflib.get_close_matches(name, _OWN, n=1, cutoff=0.75)

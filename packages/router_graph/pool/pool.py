@@ -15,7 +15,7 @@ from langchain_core.messages.utils import MessageLikeRepresentation
 
 from router_graph.errors import BudgetExceededError, CardError, ModelError, RequestRejectedError, UnknownModelError
 from router_graph.ledger import Ledger, Purpose
-from router_graph.pool import portal
+from router_graph.pool import portal, tokens
 from router_graph.pool.attempt import Attempt
 from router_graph.pool.cache import AnswerCache
 from router_graph.pool.card import ModelCard
@@ -266,6 +266,11 @@ class ModelPool:
                 raise RequestRejectedError(f"{option} is {value:g}; it must be 0 or more.")
         if purpose not in get_args(Purpose):
             raise RequestRejectedError(f"{purpose!r} is no purpose; known are {', '.join(get_args(Purpose))}.")
+        asked = _as_messages(messages)
+        if kind := tokens.unbounded(asked):
+            raise RequestRejectedError(
+                f"{name!r} was not asked, as nobody can tell what a block of type {kind!r} costs; send text or images."
+            )
         names = [name, *(self._fallbacks.get(name, ()) if fallbacks is None else _names(fallbacks))]
         members = {one: self._member(one) for one in names}
         deadline = Deadline(deadline_s)
@@ -276,7 +281,7 @@ class ModelPool:
             deadline=deadline,
         )
         account = ledger() if callable(ledger) else ledger or Ledger()
-        return _Call(_as_messages(messages), params, account, purpose, wait_s, members, deadline, chain)
+        return _Call(asked, params, account, purpose, wait_s, members, deadline, chain)
 
     async def _next(self, call: _Call) -> Attempt:
         member = call.members[await call.chain.next()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
@@ -12,6 +13,9 @@ from pydantic import BaseModel
 
 _IN_FULL = ("tools", "functions", "response_format")
 """The parameters that providers read to the model as text."""
+_TEXT = ("text", "input_text", "output_text")
+_UNBOUNDED = re.compile(r"file|document|audio|video|media")
+"""Blocks of content that may hold, or lead to, far more tokens than bytes, or tokens at prices of their own."""
 _PER_MESSAGE = 16
 _TYPICAL_PER_MESSAGE = 4
 _PER_REQUEST = 64
@@ -24,9 +28,15 @@ def most(messages: Iterable[BaseMessage], params: Mapping[str, Any], *, image_to
     size = _PER_REQUEST
     for message in messages:
         size += _PER_MESSAGE + _size(text_of(message)) + image_tokens * images_of(message)
-    for text in _read_in_full(params):
-        size += _PER_REQUEST_WITH_TOOLS + _size(text)
-    return size
+        size += _size(_json(message.additional_kwargs)) if message.additional_kwargs else 0
+    size += _PER_REQUEST_WITH_TOOLS * len(_read_in_full(params))
+    return size + sum(_size(_json(value)) for value in params.values() if not _is_plain(value))
+
+
+def unbounded(messages: Iterable[BaseMessage]) -> str | None:
+    """The type of a block of content of which nobody can tell how many tokens it is, if there is one."""
+    kinds = (str(block.get("type")) for message in messages for block in _blocks(message.content))
+    return next(filter(_UNBOUNDED.search, kinds), None)
 
 
 def about(messages: Iterable[BaseMessage], params: Mapping[str, Any], count: Callable[[str], int]) -> int:
@@ -61,9 +71,15 @@ def text_of(message: BaseMessage) -> str:
 
 def images_of(message: BaseMessage) -> int:
     """How many images a message holds."""
-    if isinstance(message.content, str):
-        return 0
-    return sum(isinstance(part, dict) and "image" in str(part.get("type")) for part in message.content)
+    return sum("image" in str(block.get("type")) for block in _blocks(message.content))
+
+
+def _blocks(content: Any) -> Iterator[Mapping[str, Any]]:
+    """The blocks of a message, and those within them, as in the result of a tool."""
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, Mapping):
+            yield part
+            yield from _blocks(part.get("content"))
 
 
 def schema_of(value: object) -> dict[str, Any] | None:
@@ -76,9 +92,15 @@ def _size(text: str) -> int:
 
 
 def _read_in_full(params: Mapping[str, Any]) -> list[str]:
-    return [
-        json.dumps(params[key], default=lambda one: schema_of(one) or str(one)) for key in _IN_FULL if params.get(key)
-    ]
+    return [_json(params[key]) for key in _IN_FULL if params.get(key)]
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=lambda one: schema_of(one) or str(one))
 
 
 def _part(part: str | dict[str, Any]) -> str:
@@ -86,4 +108,5 @@ def _part(part: str | dict[str, Any]) -> str:
         return part
     if "image" in str(part.get("type")):
         return ""
-    return part["text"] if isinstance(part.get("text"), str) else json.dumps(part, default=str)
+    is_text = part.get("type") in _TEXT and isinstance(part.get("text"), str)
+    return part["text"] if is_text else json.dumps(part, default=str)
