@@ -95,3 +95,17 @@ def test_an_unknown_card_is_an_error_that_names_the_file(tmp_path: Path):
     path.write_text(LAYOUTS["flush"])
     with pytest.raises(CardError, match=r"pool\.yaml: it has no card 'c'"):
         write_measured(path, "c", MEASURED)
+
+
+def test_comments_below_an_older_measurement_stay(tmp_path: Path):
+    path = tmp_path / "pool.yaml"
+    old = "  measured:\n    right: 1\n    asked: 2\n    on: by hand\n    date: 2025-01-01  # in the office\n"
+    path.write_text(f"models:\n- name: a\n  price: free\n{old}\n# the strong one\n- name: b\n  price: free\n# end\n")
+    write_measured(path, "a", MEASURED)
+    write_measured(path, "a", MEASURED.model_copy(update={"seconds": None, "summary": "New."}))
+    assert load_pool(path).card("a").measured == MEASURED.model_copy(update={"seconds": None, "summary": "New."})
+    assert [line for line in path.read_text().splitlines() if "#" in line] == [
+        "    date: 2026-01-31  # in the office",
+        "# the strong one",
+        "# end",
+    ]

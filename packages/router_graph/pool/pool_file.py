@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from router_graph.errors import CardError, UnknownModelError, UnknownPriceError
@@ -87,12 +88,36 @@ def write_measured(path: Path | str, name: str, measured: Measured) -> None:
         yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
         wanted, content = _mapping(text), yaml.load(text)
         PoolFile.model_validate(wanted)
-        for models in (content.get("models", ()), wanted.get("models", ())):
-            card = next((one for one in models if one.get("name") == name), None)
-            if card is None:
-                raise CardError(f"it has no card {name!r}.")
-            card["measured"] = measured.model_dump(exclude_none=True)
+        facts = measured.model_dump(exclude_none=True)
+        _card(wanted, name)["measured"] = facts
+        _put_measured(_card(content, name), facts)
         _replace(path, yaml, content, wanted)
+
+
+def _card(content: Mapping[str, Any], name: str) -> Any:
+    card = next((one for one in content.get("models", ()) if one.get("name") == name), None)
+    if card is None:
+        raise CardError(f"it has no card {name!r}.")
+    return card
+
+
+def _put_measured(card: Any, facts: dict[str, Any]) -> None:
+    # ruamel.yaml keeps a comment with the key above it, so what is there is changed in place, and its last key stays
+    # the last: the next card's comment hangs on it.
+    known = card.get("measured")
+    if not isinstance(known, CommentedMap) or not known:
+        card["measured"] = facts
+        return
+    last = list(known)[-1]
+    for key in [key for key in known if key not in facts and key != last]:
+        del known[key]
+    for key, value in facts.items():
+        if key in known:
+            known[key] = value
+        else:
+            known.insert(len(known) - 1, key, value)
+    if last not in facts:
+        del known[last]
 
 
 def _replace(path: Path, yaml: YAML, content: Any, wanted: Any) -> None:
