@@ -79,25 +79,26 @@ def iterate(stream: AsyncGenerator[T, None]) -> Iterator[T]:
     async def start() -> None:
         pumps.append(asyncio.ensure_future(pump()))
 
-    async def stop() -> None:
+    def stop() -> None:
         for pumping in pumps:
             pumping.cancel()
-            await asyncio.wait((pumping,))
+            pumping.add_done_callback(lambda _: over.set())
 
+    over = threading.Event()
     pumps: list[asyncio.Task[None]] = []
     try:
         run(start())
         while True:
-            item, over = run(take(pumps[0]))
-            if over:
+            item, is_last = run(take(pumps[0]))
+            if is_last:
                 return
             yield item  # type: ignore[misc]
     finally:
-        if threading.current_thread() is _thread:  # collected as garbage, in the one thread that must not wait for it
-            for pumping in pumps:
-                pumping.cancel()
-        elif not sys.is_finalizing():
-            run(stop())
+        if pumps:
+            later(stop)
+            # Collected as garbage, this may be the portal's own thread, or hold a lock that the portal waits for.
+            if threading.current_thread() is not _thread and not sys.is_finalizing():
+                over.wait(_PATIENCE_S)
 
 
 def _running() -> asyncio.AbstractEventLoop:
