@@ -279,3 +279,9 @@ def test_models_that_are_added_from_many_threads_are_all_there(server):
     for thread in threads:
         thread.join()
     assert len(pool.cards) == 400
+
+
+@pytest.mark.parametrize("given", [{"deadline_s": float("nan")}, {"deadline_s": "5"}, {"wait_s": -1}, {"retries": -1}])
+def test_a_limit_that_is_none_is_refused(server, given):
+    with pytest.raises(RequestRejectedError, match=next(iter(given))):
+        pool_of(server, "a").invoke("a", "hello", **given)

@@ -74,7 +74,7 @@ class Chain:
         if self._names:
             pause_s = max(pause_s, min(self._live[name].wait_s() for name in self._names))
         allowed_s = self._deadline.left_s(at_most=_LONGEST_PAUSE_S)
-        if not self._names or self._rounds_left == 0 or pause_s >= allowed_s:
+        if not self._names or self._rounds_left < 1 or pause_s >= allowed_s:
             raise self._error()
         self._rounds_left -= 1
         self._pause_s *= 2

@@ -262,8 +262,8 @@ class ModelPool:
         if reason := refusal(params):
             raise RequestRejectedError(f"{name!r} was not asked, as {reason}")
         for option, value in (("retries", retries), ("deadline_s", deadline_s), ("wait_s", wait_s)):
-            if value is not None and value < 0:
-                raise RequestRejectedError(f"{option} is {value:g}; it must be 0 or more.")
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
+                raise RequestRejectedError(f"{option} is {value!r}; it must be a number, 0 or more.")
         if purpose not in get_args(Purpose):
             raise RequestRejectedError(f"{purpose!r} is no purpose; known are {', '.join(get_args(Purpose))}.")
         asked = _as_messages(messages)
