@@ -6,6 +6,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langgraph.graph.message import add_messages
 from pydantic import create_model
 
 from router_graph.budget import Budget
@@ -122,3 +123,36 @@ def test_a_cache_that_is_full_does_not_take_a_paid_reply_along(server, caplog):
 
     assert pool_of(server, "a", cache=Full()).invoke("a", "hello").text
     assert "The cache did not take a reply of 'a'." in caplog.text
+
+
+@WAYS
+def test_what_a_caller_does_to_an_answer_is_not_in_the_cache(server, how):
+    pool = pool_of(server, "a", cache=InMemoryCache())
+    text, _ = answers(pool, how, "a", "hello")
+    for _ in range(2):
+        reply = pool.invoke("a", "hello")
+        assert (reply.cached, reply.text) == (True, text)
+        reply.message.content = "something else"
+
+
+def test_two_answers_from_the_cache_are_two_messages_to_langgraph(server):
+    model = pool_of(server, "a", cache=InMemoryCache()).as_chat_model("a")
+    messages = [model.invoke("hello") for _ in range(3)]
+    assert len(server.meter) == 1
+    assert len(add_messages([], messages)) == 3
+
+
+def test_a_cache_that_cannot_be_read_is_logged_and_passed_by(server, caplog):
+    class Unreadable(InMemoryCache):
+        def lookup(self, *args):
+            raise OSError("the disk is gone")
+
+    assert pool_of(server, "a", cache=Unreadable()).invoke("a", "hello").text
+    assert "the disk is gone" in caplog.text
+
+
+def test_a_key_in_a_header_is_not_in_the_cache(server):
+    cache = InMemoryCache()
+    pool_of(server, "a", cache=cache).invoke("a", "hello", extra_headers={"X-Key": "canary-0123456789"})
+    assert cache._cache
+    assert "canary" not in repr(cache._cache)

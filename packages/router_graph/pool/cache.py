@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from typing import Any
@@ -27,18 +28,26 @@ class AnswerCache:
         self._store = store
 
     async def get(self, request: Request) -> AIMessage | None:
-        """The message given before to the same request."""
-        key = _key(request)
-        for generation in (await self._store.alookup(*key) or ()) if key else ():
+        """The message given before to the same request. Where the cache cannot be read, that is logged."""
+        if (key := _key(request)) is None:
+            return None
+        try:
+            known = await self._store.alookup(*key) or ()
+        except Exception:
+            _log.warning("The cache could not be read for %r.", request.card.name, exc_info=True)
+            return None
+        for generation in known:
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                return generation.message
+                return generation.message.model_copy(deep=True)  # a cache in memory gives out the one it keeps
         return None
 
     async def put(self, request: Request, message: AIMessage) -> None:
         """Keep a message, if possible: it is paid for, and must not be lost with the cache."""
         if key := _key(request):
+            # Without its id: LangGraph takes two messages with one id for two versions of the same message.
+            kept = message.model_copy(update={"id": None}, deep=True)
             try:
-                await self._store.aupdate(*key, [ChatGeneration(message=message)])
+                await self._store.aupdate(*key, [ChatGeneration(message=kept)])
             except Exception:
                 _log.warning("The cache did not take a reply of %r.", request.card.name, exc_info=True)
 
@@ -52,7 +61,8 @@ def _key(request: Request) -> tuple[str, str] | None:
         how = json.dumps({**reached, "params": dict(request.params)}, sort_keys=True, default=_schema)
     except (TypeError, ValueError):
         return None
-    return dumps(messages), f"polyroute {how}"
+    # A digest, because extra_headers may hold a key, and a cache may lie on a disk.
+    return dumps(messages), f"polyroute {hashlib.sha256(how.encode()).hexdigest()}"
 
 
 def _schema(value: object) -> dict[str, Any]:
