@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from router_graph.errors import CardError, RouterError, UnknownModelError, UnknownPriceError
 from router_graph.pool import Live, Measured, ModelCard, ModelPool, Price
+from router_graph.pool.card import usd
 from router_graph.pool.pool_file import load_pool
 
 MEASURED = Measured(
@@ -101,7 +102,23 @@ def test_the_description_is_one_line_with_the_numbers_that_hold_now():
     live = Live()
     live.begin()
     live.succeeded(seconds=0.456, usd=0.0123)
-    assert "$0.01 a call lately, 0.46 s a call" in card.describe(live)
+    assert "$0.012 a call lately, 0.46 s a call" in card.describe(live)
+
+
+@pytest.mark.parametrize(("amount", "shown"), [(0.015, "$0.015"), (0.075, "$0.075"), (0.5, "$0.50"), (3, "$3.00")])
+def test_a_price_keeps_two_digits_that_say_something(amount, shown):
+    assert usd(amount) == shown
+
+
+def test_a_typical_call_is_at_its_price_and_not_at_that_of_writing_a_cache():
+    price = Price(input=3, output=15, cached=0.3, cache_written=3.75)
+    assert "$0.0045 for 500 tokens in and 200 out" in ModelCard(name="a", price=price).describe()
+
+
+def test_a_key_in_place_of_its_variable_is_refused_and_not_repeated():
+    with pytest.raises(CardError, match="if it is a key, revoke it") as raised:
+        ModelCard(name="a", price="free", api_key_env="sk-proj-canary0123456789")
+    assert "canary" not in str(raised.value)
 
 
 def test_a_description_says_free_and_unknown_and_at_most():

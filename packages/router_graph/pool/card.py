@@ -13,7 +13,7 @@ from router_graph.errors import CardError, UnknownPriceError
 from router_graph.pool import litellm_prices
 from router_graph.pool.live import Live
 from router_graph.pool.params import refusal, secret_in
-from router_graph.pool.price import Price
+from router_graph.pool.price import Price, Usage
 from router_graph.validation import Settings
 
 Privacy = Literal["local", "private", "external"]
@@ -168,7 +168,7 @@ class ModelCard(Settings):
         if live is not None and live.usd is not None:
             call = f"{usd(live.usd)} a call lately"
         else:
-            call = f"{usd(price.worst_case(*_TYPICAL) / 10**12)} for {_TYPICAL[0]} tokens in and {_TYPICAL[1]} out"
+            call = f"{usd(price.cost(Usage(*_TYPICAL)) / 10**12)} for {_TYPICAL[0]} tokens in and {_TYPICAL[1]} out"
         most = "" if self.price else "at most "
         rates = f"{most}{usd(price.input)} in / {usd(price.output)} out per million tokens"
         return f"{rates}, {call}"
@@ -182,6 +182,6 @@ class ModelCard(Settings):
 
 def usd(amount: float) -> str:
     """Money for people: at least cents, and at least two digits that say something."""
-    if amount == 0 or amount >= 0.01:
+    if amount == 0 or amount >= 0.1:
         return f"${amount:.2f}"
     return f"${Decimal(f'{amount:.1e}'):f}"
