@@ -138,7 +138,18 @@ def test_a_stream_that_stops_without_an_end_is_a_failure_and_not_a_short_answer(
     assert entry["estimated"] and billed(server, row).picousd <= entry["spent"]["picousd"]
 
 
-@pytest.mark.parametrize(("header", "least", "most"), [("2", 2, 2), ("date", 3, 6), ("soon", None, None), ("-5", 0, 0)])
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        ("2", 2, 2),
+        ("date", 3, 6),
+        ("soon", None, None),
+        ("-5", 0, 0),
+        ("nan", None, None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None, None),
+        ("Mon, 01 Jan 2020 00:00:00 +99999999999999", None, None),
+    ],
+)
 def test_how_long_to_wait_is_read_as_seconds_and_as_a_date(header, least, most):
     given = email.utils.formatdate(time.time() + 5, usegmt=True) if header == "date" else header
     with RawServer(429, '{"error": {"message": "slow down"}}', headers={"Retry-After": given}) as raw:
@@ -265,3 +276,17 @@ def test_calls_side_by_side_that_all_fail_leave_nothing_reserved(server, how):
     asyncio.run(everything())
     assert ledger.reserved == Amount()
     assert {entry["state"] for entry in ledger.entries.values()} == {"settled"}
+
+
+def test_what_a_provider_says_cannot_steer_a_terminal():
+    with RawServer(500, '{"error": {"message": "no \\u001b[31mred\\u0007 \\u202e"}}') as raw:
+        error = ask(ModelPool([card(raw, "m")], retries=0), "m", "invoke")
+    assert type(error) is errors.ModelServerError
+    assert str(error).isprintable()
+
+
+def test_text_that_cannot_be_encoded_is_not_sent_and_costs_nothing(server):
+    ledger, row = Ledger(), len(server.meter)
+    with pytest.raises(errors.RequestRejectedError):
+        ModelPool([card(server, "good")], retries=0).invoke("good", "half of a pair: \ud800", ledger=ledger)
+    assert (ledger.spent.picousd, len(server.meter)) == (0, row)

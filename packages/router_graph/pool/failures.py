@@ -12,6 +12,7 @@ import email.utils
 import math
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from router_graph.errors import (
@@ -89,7 +90,7 @@ def failure(
         return ModelConnectionError(f"{name!r} cannot be reached ({_reason(causes, key_variable)}).")
     if status is None and names & _TIMED_OUT:
         return ModelTimeoutError(f"{name!r} did not answer in time.", billed=sent)
-    if status is None and not sent:
+    if status is None and (not sent or "UnicodeEncodeError" in names):
         return RequestRejectedError(f"{name!r} was not asked: {said}")
     if status is None:
         claimed = getattr(error, "status_code", None)
@@ -126,7 +127,9 @@ def said_by(error: BaseException, key_variable: str | None = None) -> str:
     text = str(error)
     if _PAGE.search(text):
         text = _TAG.sub(" ", text)
-    text = " ".join(_without_secrets(text, key_variable).split())
+    text = _without_secrets(text, key_variable)
+    # What a provider says must not steer the terminal that shows it.
+    text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     if message := _MESSAGE.search(text):  # the provider's own words, out of its JSON
         text = (message[1] or message[2]).replace('\\"', '"').replace("\\n", " ")
     text = text.partition("Traceback (most recent call last)")[0]
@@ -210,10 +213,7 @@ def _seconds(header: str | None) -> float | None:
     except ValueError:
         try:
             at = email.utils.parsedate_to_datetime(header)
-        except ValueError:
+            seconds = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp() - time.time()
+        except (ValueError, OverflowError):
             return None
-        now = (
-            datetime.datetime.now(at.tzinfo) if at.tzinfo else datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-        )
-        seconds = (at - now).total_seconds()
     return max(0.0, min(seconds, _LONGEST_WAIT_S)) if math.isfinite(seconds) else None
