@@ -97,7 +97,7 @@ def test(
             outcomes.append(outcome := await answered)
             if not as_json:
                 cli_pool_print.print_outcome(outcome, max(map(len, chosen)))
-        return outcomes
+        return sorted(outcomes, key=lambda outcome: chosen.index(outcome["name"]))
 
     with cli_pool_print.billed(ledger, as_json=as_json):
         outcomes = asyncio.run(ask_all())

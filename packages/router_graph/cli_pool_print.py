@@ -209,7 +209,10 @@ def _measured_in_words(card: ModelCard) -> str:
 
 
 def _origin(source: str, date: object) -> str:
-    return source if date is None else f"{source}, {date}"
+    if date is None:
+        return source
+    # LiteLLM's map has no date of its own: its prices are of that day at the latest.
+    return f"{source}, installed {date}" if source.startswith("litellm ") else f"{source}, {date}"
 
 
 def _cut(text: str) -> str:

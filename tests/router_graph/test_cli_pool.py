@@ -144,7 +144,7 @@ def test_show_hides_what_looks_like_a_secret_and_cannot_steer_the_terminal(tmp_p
     path.write_text(
         'models:\n- name: m\n  price: free\n  strengths: "a\\e[31mb"\n'
         f"  api_base: http://user:{KEY}@localhost/v1?key={KEY}\n"
-        f"  params: {{extra_headers: {{Cookie: {KEY}}}, temperature: 0}}\n"
+        f"  params: {{extra_body: {{prompt_cache_key: {KEY}}}, temperature: 0}}\n"
     )
     for args in (["show", "m"], ["show", "m", "--json"], ["list"], ["list", "--json"]):
         result = run(*args, file=path)

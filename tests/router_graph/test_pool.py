@@ -257,7 +257,8 @@ def test_a_model_that_leaves_the_pool_still_serves_the_calls_that_have_it_in_the
 
     async def leave_meanwhile():
         calling = asyncio.create_task(pool.ainvoke("a-500-slow200", "hello"))
-        await asyncio.sleep(0.05)
+        while not server.seen:  # until the first model is asked
+            await asyncio.sleep(0.01)
         pool.remove("c")
         return (await calling).model
 

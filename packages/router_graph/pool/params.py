@@ -41,7 +41,7 @@ _REFUSED: dict[str, tuple[str, frozenset[Any]]] = {
 _OWN = ("ledger", "purpose", "fallbacks", "retries", "deadline_s", "wait_s", "max_tokens")
 """Options of a call that a parameter may be a misspelling of: sent on, it would be ignored, and a limit with it."""
 
-_SECRET = re.compile(r"authorization|api[-_]?(key|token)|secret|password", re.IGNORECASE)
+_SECRET = re.compile(r"authorization|cookie|secret|password|(api|access|auth)[-_]?(key|token)", re.IGNORECASE)
 
 
 def secret_in(params: Mapping[str, Any], path: str = "params") -> str | None:
@@ -50,8 +50,9 @@ def secret_in(params: Mapping[str, Any], path: str = "params") -> str | None:
         here = f"{path}.{name}"
         if _SECRET.search(str(name)):
             return here
-        if isinstance(value, Mapping) and (found := secret_in(value, here)):
-            return found
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(one, Mapping) and (found := secret_in(one, here)):
+                return found
     return None
 
 

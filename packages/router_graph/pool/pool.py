@@ -240,6 +240,8 @@ class ModelPool:
         return PoolChatModel(pool=self, model=name, **options)
 
     def _member(self, name: str) -> _Member:
+        if not isinstance(name, str):
+            raise UnknownModelError(f"A model is asked by its name, and not by {name!r}.")
         member = self._members.get(name)
         if member is None:
             near = difflib.get_close_matches(name, self._members, n=3, cutoff=0.5)

@@ -16,12 +16,6 @@ class Slots:
         self._lock = threading.RLock()  # a waiter that is garbage-collected gives up in the middle of anything
         self._queue: deque[_Waiter] = deque()
 
-    def resize(self, by: int) -> None:
-        """Add slots, or take some away as they become free."""
-        with self._lock:
-            self._free += by
-            self._hand_out()
-
     async def take(self) -> None:
         """Wait for a slot."""
         waiter = _Waiter()
