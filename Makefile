@@ -39,6 +39,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/kb_retrieval.py
 	$(BIN)/python benchmarks/kb_speed.py
 	$(BIN)/python benchmarks/kb_torture.py
+	$(BIN)/python benchmarks/pool_speed.py
+	$(BIN)/python benchmarks/pool_budget.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -28,6 +28,7 @@ CALLS = 64
 MODEL = "gpt-4o-mini-n42-slow30"
 """Says 42 of the 128 tokens that it may, after 30 ms."""
 MAX_TOKENS = 128
+ENOUGH = 64
 QUESTION = "Which river flows through the capital of the country that won the cup in 1998, and where does it rise?"
 PRICE = Price(input=0.15, output=0.6)
 
@@ -56,7 +57,7 @@ def billed(url: str, since: int) -> tuple[int, int]:
     return sum(costs), len(rows)
 
 
-async def with_pool(url: str, budget: int, wait_s: float) -> Outcome:
+async def with_pool(url: str, budget: int, wait_s: float, enough_tokens: int | None = None) -> Outcome:
     highest = 0
     card = ModelCard(name="fast", model=f"openai/{MODEL}", api_base=url, price=PRICE, concurrency=64)
     pool, since = ModelPool([card]), len(meter(url))
@@ -69,7 +70,9 @@ async def with_pool(url: str, budget: int, wait_s: float) -> Outcome:
 
     async def ask() -> None:
         with contextlib.suppress(BudgetExceededError):
-            await pool.ainvoke("fast", QUESTION, ledger=ledger, max_tokens=MAX_TOKENS, wait_s=wait_s)
+            await pool.ainvoke(
+                "fast", QUESTION, ledger=ledger, max_tokens=MAX_TOKENS, wait_s=wait_s, enough_tokens=enough_tokens
+            )
 
     await asyncio.gather(*(ask() for _ in range(CALLS)))
     watch()
@@ -115,7 +118,10 @@ async def measure(url: str) -> None:
         ledger = await with_pool(url, budget, 60.0)
         print(ledger.line("the ledger"))
         print(f"    spent and reserved at the most: {ledger.highest / budget:.1%}")
-        print((await with_pool(url, budget, 0.0)).line("the same, refusing at once"))
+        print(
+            (await with_pool(url, budget, 60.0, enough_tokens=ENOUGH)).line(f"and a reply of {ENOUGH} tokens would do")
+        )
+        print((await with_pool(url, budget, 0.0)).line("refusing at once"))
         print((await with_litellm(url, budget)).line("LiteLLM's max_budget"))
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 from router_graph.budget import Amount, Budget
 from router_graph.errors import (
@@ -23,7 +24,7 @@ from router_graph.errors import (
     UnknownModelError,
 )
 from router_graph.ledger import Ledger
-from router_graph.pool import ModelPool, Price
+from router_graph.pool import ModelPool, Price, tokens
 from support.served_pool import WAYS, answers, asked, card, pool_of
 
 
@@ -250,6 +251,36 @@ def test_a_model_timeout_is_not_a_deadline(server):
     pool = pool_of(server, "a-hang", "c", cards={"timeout_s": 0.2}, fallbacks={"a-hang": ["c"]})
     reply = pool.invoke("a-hang", "hello", deadline_s=5)
     assert (reply.model, type(reply.failures[0][1])) == ("c", ModelTimeoutError)
+
+
+@WAYS
+def test_a_reply_is_shortened_to_what_the_budget_pays_for_where_that_is_enough(server, how):
+    pool = pool_of(server, "a-n42")
+    worst = pool.card("a-n42").payable.worst_case
+    most_in = tokens.most([HumanMessage("hello")], {}, image_tokens=0)
+    budget = Budget(usd=worst(most_in, 20) / 10**12)
+    with pytest.raises(BudgetExceededError):
+        answers(pool, how, "a-n42", "hello", ledger=Ledger(budget), max_tokens=50)
+    with pytest.raises(BudgetExceededError):
+        answers(pool, how, "a-n42", "hello", ledger=Ledger(budget), max_tokens=50, enough_tokens=21)
+    assert not server.seen
+    text, _ = answers(pool, how, "a-n42", "hello", ledger=(ledger := Ledger(budget)), max_tokens=50, enough_tokens=5)
+    assert len(text.split()) == 20 == server.seen[-1].body["max_tokens"]
+    assert ledger.spent.picousd <= worst(most_in, 20)
+
+
+def test_a_reply_is_not_shortened_while_others_may_leave_enough_for_the_whole(server):
+    pool = pool_of(server, "a-slow200-n2")
+    most_in = tokens.most([HumanMessage("hello")], {}, image_tokens=0)
+    budget = Budget(tokens=2 * (most_in + 50))
+
+    async def three():
+        ledger = Ledger(budget)
+        options = {"ledger": ledger, "max_tokens": 50, "enough_tokens": 5}
+        return await asyncio.gather(*(pool.ainvoke("a-slow200-n2", "hello", **options) for _ in range(3)))
+
+    assert len(asyncio.run(three())) == 3
+    assert [seen.body["max_tokens"] for seen in server.seen] == [50, 50, 50]
 
 
 def test_a_model_that_leaves_the_pool_still_serves_the_calls_that_have_it_in_their_chain(server):

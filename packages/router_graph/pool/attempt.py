@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from types import TracebackType
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
@@ -47,6 +49,7 @@ class Attempt:
         purpose: Purpose,
         wait_s: float,
         deadline: Deadline,
+        enough: int | None = None,
     ) -> None:
         self.request = request
         self.usage: Usage | None = None
@@ -57,7 +60,7 @@ class Attempt:
         self.estimated = False
         self._transport, self._live, self._slots, self._ledger = transport, live, slots, ledger
         self._purpose: Purpose = purpose
-        self._wait_s, self._deadline = wait_s, deadline
+        self._wait_s, self._deadline, self._enough = wait_s, deadline, enough
         self._price = request.card.payable
         self._key, self._worst = "", Amount()
         self._most_in = tokens.most(request.messages, request.params, image_tokens=request.card.image_tokens)
@@ -159,25 +162,41 @@ class Attempt:
 
     async def _reserve(self) -> str:
         """The key of the reservation. Raises `BudgetExceededError`."""
-        card, most_in, most_out = self.request.card, self._most_in, self._most_out
-        worst = Amount(self._price.worst_case(most_in, most_out), most_in + most_out, 1)
         while True:
-            self._worst = worst + Amount(milliseconds=self._milliseconds())
+            self._worst = self._worst_case()
             try:
                 return await self._ledger.areserve(
-                    self._worst, purpose=self._purpose, name=card.name, wait_s=self._deadline.left_s(self._wait_s)
+                    self._worst, purpose=self._purpose, name=self.name, wait_s=self._deadline.left_s(self._wait_s)
                 )
             except BudgetExceededError:
-                if not 0 < self._milliseconds() < self._worst.milliseconds:
+                # Of time it can do with less, because it is held to it; of tokens, as far as the caller said.
+                self._shorten()
+                if self._worst_case() == self._worst:
                     raise
-                # Others used time while we waited for it: less is left, but a shorter call may still fit.
 
-    def _milliseconds(self) -> int:
-        """What of the budget's seconds the call asks for. It can be held to it, unlike to an amount of money."""
-        limit = self._ledger.budget.limits(for_answer=self._purpose == "answer")["milliseconds"]
-        if limit is None:
-            return 0
-        return max(1, min(round(1000 * self.request.card.timeout_s), limit - self._ledger.spent.milliseconds))
+    def _worst_case(self) -> Amount:
+        money = self._price.worst_case(self._most_in, self._most_out)
+        tokens, unspent = self._most_in + self._most_out, self._unspent("milliseconds")
+        time_ms = round(1000 * self.request.card.timeout_s)
+        return Amount(money, tokens, 1, 0 if unspent is None else max(1, min(time_ms, unspent)))
+
+    def _shorten(self) -> None:
+        """Allow the reply only as many tokens as what is left pays for, if the caller said that they would do."""
+        longest, money, left = self._most_out, self._unspent("picousd"), self._unspent("tokens")
+        if money is not None:
+            costs = range(longest + 1)
+            longest = bisect.bisect(costs, money, key=lambda said: self._price.worst_case(self._most_in, said)) - 1
+        if left is not None:
+            longest = min(longest, left - self._most_in)
+        if self._enough is not None and self._enough <= longest < self._most_out:
+            self._most_out = longest
+            self.request = replace(self.request, params={**self.request.params, "max_tokens": longest})
+
+    def _unspent(self, field: Literal["picousd", "tokens", "milliseconds"]) -> int | None:
+        """What of the budget no call has spent; others may hold some of it. None is no limit."""
+        limit = self._ledger.budget.limits(for_answer=self._purpose == "answer")[field]
+        spent: int = getattr(self._ledger.spent, field)
+        return None if limit is None else limit - spent
 
     async def _take_slot(self) -> None:
         try:

@@ -38,7 +38,7 @@ _REFUSED: dict[str, tuple[str, frozenset[Any]]] = {
 """Why a parameter is refused, and the values of it that change nothing."""
 
 
-_OWN = ("ledger", "purpose", "fallbacks", "retries", "deadline_s", "wait_s", "max_tokens")
+_OWN = ("ledger", "purpose", "fallbacks", "retries", "deadline_s", "wait_s", "enough_tokens", "max_tokens")
 """Options of a call that a parameter may be a misspelling of: sent on, it would be ignored, and a limit with it."""
 
 _SECRET = re.compile(r"authorization|cookie|secret|password|(api|access|auth)[-_]?(key|token)", re.IGNORECASE)

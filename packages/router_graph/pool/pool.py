@@ -166,17 +166,22 @@ class ModelPool:
         retries: int | None = None,
         deadline_s: float | None = None,
         wait_s: float | None = None,
+        enough_tokens: int | None = None,
         **params: Any,
     ) -> Reply:
         """Ask a model, or where it fails its fallbacks; `params` go to the provider in OpenAI's terms.
 
         `deadline_s` is for the whole call, with queues and repetitions; `wait_s` is how long to wait for the budget
-        where only other calls under way stand in the way (the card's `timeout_s` if left out).
+        where only other calls under way stand in the way (the card's `timeout_s` if left out). `enough_tokens` is the
+        shortest `max_tokens` that would do: where the budget does not pay for the whole, the call is sent with what it
+        pays for instead of being refused.
 
         Raises `UnknownModelError`, `BudgetExceededError` (nothing was sent), and `ModelError`; of these
         `RequestRejectedError` also for what could not be sent.
         """
-        call = self._call(name, messages, ledger, purpose, fallbacks, retries, deadline_s, wait_s, params)
+        call = self._call(
+            name, messages, ledger, purpose, fallbacks, retries, deadline_s, wait_s, enough_tokens, params
+        )
         if (hit := await self._remembered(call)) is not None:
             return hit
         while True:
@@ -204,6 +209,7 @@ class ModelPool:
         retries: int | None = None,
         deadline_s: float | None = None,
         wait_s: float | None = None,
+        enough_tokens: int | None = None,
         **params: Any,
     ) -> AsyncGenerator[AIMessageChunk, None]:
         """`ainvoke` in pieces; the last piece says who served and what it took.
@@ -211,7 +217,9 @@ class ModelPool:
         Falls back only until the first piece is out: half an answer is not taken back. A reader that stops early
         hangs up, and the worst case is booked, as providers differ in what they charge then.
         """
-        call = self._call(name, messages, ledger, purpose, fallbacks, retries, deadline_s, wait_s, params)
+        call = self._call(
+            name, messages, ledger, purpose, fallbacks, retries, deadline_s, wait_s, enough_tokens, params
+        )
         if (hit := await self._remembered(call)) is not None:
             yield only_piece(hit.message)
             return
@@ -259,6 +267,7 @@ class ModelPool:
         retries: int | None,
         deadline_s: float | None,
         wait_s: float | None,
+        enough_tokens: int | None,
         params: Mapping[str, Any],
     ) -> _Call:
         if reason := refusal(params):
@@ -266,6 +275,8 @@ class ModelPool:
         for option, value in (("retries", retries), ("deadline_s", deadline_s), ("wait_s", wait_s)):
             if value is not None and not (isinstance(value, int | float) and value >= 0):
                 raise RequestRejectedError(f"{option} is {value!r}; it must be a number, 0 or more.")
+        if enough_tokens is not None and (type(enough_tokens) is not int or enough_tokens < 1):
+            raise RequestRejectedError(f"enough_tokens is {enough_tokens!r}; it must be a whole number, 1 or more.")
         if purpose not in get_args(Purpose):
             raise RequestRejectedError(f"{purpose!r} is no purpose; known are {', '.join(get_args(Purpose))}.")
         asked = _as_messages(messages)
@@ -283,7 +294,7 @@ class ModelPool:
             deadline=deadline,
         )
         account = ledger() if callable(ledger) else ledger or Ledger()
-        return _Call(asked, params, account, purpose, wait_s, members, deadline, chain)
+        return _Call(asked, params, account, purpose, wait_s, enough_tokens, members, deadline, chain)
 
     async def _next(self, call: _Call) -> Attempt:
         member = call.members[await call.chain.next()]
@@ -296,6 +307,7 @@ class ModelPool:
             purpose=call.purpose,
             wait_s=member.card.timeout_s if call.wait_s is None else call.wait_s,
             deadline=call.deadline,
+            enough=call.enough_tokens,
         )
 
     async def _remembered(self, call: _Call) -> Reply | None:
@@ -321,6 +333,7 @@ class _Call:
     ledger: Ledger
     purpose: Purpose
     wait_s: float | None
+    enough_tokens: int | None
     members: Mapping[str, _Member]
     """As they were when it was asked: who leaves the pool, or is repriced, ends this call unchanged."""
     deadline: Deadline
