@@ -10,11 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from router_graph.budget import PICO
 from router_graph.ledger import Ledger
-from router_graph.pool.card import ModelCard
+from router_graph.pool.card import TYPICAL, ModelCard
 from router_graph.pool.probe import ProbeReport
-
-TYPICAL = (500, 200)
-"""Tokens in and out of a typical call, as in the line that a policy reads."""
 
 _USUAL_KEYS = {
     "anthropic": ("ANTHROPIC_API_KEY",),

@@ -12,9 +12,8 @@ from rich.text import Text
 
 from kb_tools import terminal
 from router_graph.bill import format_bill
-from router_graph.cli_pool_facts import TYPICAL
 from router_graph.ledger import Ledger
-from router_graph.pool.card import ModelCard, usd
+from router_graph.pool.card import TYPICAL, ModelCard, usd
 from router_graph.pool.price import Price
 from router_graph.pool.probe import ProbeReport
 

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@/-]{0,63}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 """The name of an environment variable; with small letters or dashes it rather is a key, put in the wrong place."""
 
-_TYPICAL = (500, 200)
+TYPICAL = (500, 200)
 """Tokens in and out of the call that a card's example price is for, until calls were measured."""
 
 
@@ -168,7 +168,7 @@ class ModelCard(Settings):
         if live is not None and live.usd is not None:
             call = f"{usd(live.usd)} a call lately"
         else:
-            call = f"{usd(price.cost(Usage(*_TYPICAL)) / 10**12)} for {_TYPICAL[0]} tokens in and {_TYPICAL[1]} out"
+            call = f"{usd(price.cost(Usage(*TYPICAL)) / 10**12)} for {TYPICAL[0]} tokens in and {TYPICAL[1]} out"
         most = "" if self.price else "at most "
         rates = f"{most}{usd(price.input)} in / {usd(price.output)} out per million tokens"
         return f"{rates}, {call}"
