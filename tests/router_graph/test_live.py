@@ -71,6 +71,22 @@ def test_a_trial_that_is_cancelled_leaves_the_trial_to_the_next(clock):
     assert live.begin() == 0
 
 
+@pytest.mark.parametrize("end", ["cancelled", "rejected"])
+def test_a_call_from_before_the_trial_does_not_end_it(clock, end):
+    live = Live(clock=clock)
+    assert live.begin(1) == 0
+    fail(live, 3)
+    clock.now = 30.0
+    assert live.begin(2) == 0
+    if end == "cancelled":
+        live.gave_up(1)
+    else:
+        live.failed_with(ill=False, call=1)
+    assert live.begin(3) == 30
+    live.gave_up(2)
+    assert live.begin(3) == 0
+
+
 def test_failures_that_are_the_requests_fault_do_not_open_it(clock):
     live = Live(clock=clock)
     fail(live, 10, ill=False)

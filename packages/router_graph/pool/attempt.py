@@ -207,7 +207,7 @@ class Attempt:
         if self._deadline.is_over:
             self._slots.give_back()
             raise self._too_late()
-        if (wait_s := self._live.begin()) > 0:  # it failed for others meanwhile
+        if (wait_s := self._live.begin(id(self))) > 0:  # it failed for others meanwhile
             self._slots.give_back()
             raise resting(self.name, wait_s)
 
@@ -225,9 +225,9 @@ class Attempt:
             if error is None:
                 self._live.succeeded(self.seconds, self.booked.usd)
             elif isinstance(error, ModelError):
-                self._live.failed_with(ill=error.again, retry_after_s=error.retry_after_s)
+                self._live.failed_with(ill=error.again, retry_after_s=error.retry_after_s, call=id(self))
             else:
-                self._live.gave_up()
+                self._live.gave_up(id(self))
 
     def _end_dropped(self) -> None:
         self._end(GeneratorExit())

@@ -27,7 +27,8 @@ class Live:
         self._limit, self._open_s, self._clock = failures, open_s, clock
         self._in_a_row = 0
         self._closed_at = 0.0
-        self._trying = False
+        self._trial: int | None = None
+        """The call that tries the model out, of which alone the end is the end of the trial."""
         self._lock = threading.Lock()
 
     def wait_s(self) -> float:
@@ -35,13 +36,17 @@ class Live:
         with self._lock:
             return self._left_s()
 
-    def begin(self) -> float:
-        """A call is sent, unless the model may not be asked; the seconds until it may, 0 for a call that begins."""
+    def begin(self, call: int = 0) -> float:
+        """A call is sent, unless the model may not be asked; the seconds until it may, 0 for a call that begins.
+
+        `call` is a number of its own, which its end gives again.
+        """
         with self._lock:
             if (wait_s := self._left_s()) > 0:
                 return wait_s
             self.calls += 1
-            self._trying = self._in_a_row >= self._limit
+            if self._in_a_row >= self._limit:
+                self._trial = call
             return 0.0
 
     def succeeded(self, seconds: float, usd: float) -> None:
@@ -49,26 +54,30 @@ class Live:
         with self._lock:
             self.seconds = seconds if self.seconds is None else self.seconds + _WEIGHT * (seconds - self.seconds)
             self.usd = usd if self.usd is None else self.usd + _WEIGHT * (usd - self.usd)
-            self._in_a_row, self._closed_at, self._trying = 0, 0.0, False
+            self._in_a_row, self._closed_at, self._trial = 0, 0.0, None
 
-    def failed_with(self, *, ill: bool, retry_after_s: float | None = None) -> None:
+    def failed_with(self, *, ill: bool, retry_after_s: float | None = None, call: int = 0) -> None:
         """A call failed; `ill` says that the model is to blame and not the request."""
         with self._lock:
             self.failed += 1
-            self._trying = False
+            self._end_trial(call)
             self._in_a_row += ill
             if ill and self._in_a_row >= self._limit:
                 self._closed_at = self._clock() + self._open_s
             if retry_after_s is not None:
                 self._closed_at = max(self._closed_at, self._clock() + retry_after_s)
 
-    def gave_up(self) -> None:
+    def gave_up(self, call: int = 0) -> None:
         """A call was cancelled: neither success nor failure."""
         with self._lock:
-            self._trying = False
+            self._end_trial(call)
+
+    def _end_trial(self, call: int) -> None:
+        if self._trial == call:
+            self._trial = None
 
     def _left_s(self) -> float:
         left = self._closed_at - self._clock()
-        if left <= 0 and self._in_a_row >= self._limit and self._trying:
+        if left <= 0 and self._in_a_row >= self._limit and self._trial is not None:
             return self._open_s  # somebody is trying it out already
         return max(0.0, left)
