@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import importlib
 import os
 import sys
 import uuid
@@ -101,15 +102,7 @@ class _Errand:
         """LiteLLM's response. Raises `ModelError` where LiteLLM would ask another model than this."""
         _check_settings(self._card)
         messages = convert_to_openai_messages(list(self._request.messages))
-        self._logging = _silent_logging()(
-            model=self._card.id,
-            messages=messages,
-            stream=self._stream,
-            call_type="acompletion",
-            start_time=datetime.datetime.now(),
-            litellm_call_id=str(uuid.uuid4()),
-            function_id="",
-        )
+        self._logging = _silent(self._card.id, messages, stream=self._stream)
         return await _acompletion()(
             model=self._card.id,
             messages=messages,
@@ -199,8 +192,16 @@ def _is_loaded() -> bool:
 
 
 def _load() -> None:
-    _silent_logging()
     _acompletion()
+    if _litellm().model_fallbacks is not None:
+        return  # which would send even a rehearsal elsewhere
+    # The first call would import for another half second, on the model's time: rehearse it, with a made-up reply that
+    # is sent nowhere.
+    model, messages = "openai/gpt-4o-mini", [{"role": "user", "content": "Hello"}]
+    logging = _silent(model, messages, stream=False)
+    with contextlib.suppress(Exception):
+        importlib.import_module("openai.resources.chat")
+        asyncio.run(_acompletion()(model=model, messages=messages, mock_response="Hi", litellm_logging_obj=logging))
 
 
 @cache
@@ -220,6 +221,18 @@ def _acompletion() -> Callable[..., Any]:
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     return function
+
+
+def _silent(model: str, messages: Sequence[Any], *, stream: bool) -> Any:
+    return _silent_logging()(
+        model=model,
+        messages=messages,
+        stream=stream,
+        call_type="acompletion",
+        start_time=datetime.datetime.now(),
+        litellm_call_id=str(uuid.uuid4()),
+        function_id="",
+    )
 
 
 @cache
