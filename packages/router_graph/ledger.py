@@ -156,8 +156,10 @@ class Ledger:
                 waiter = (asyncio.get_running_loop(), asyncio.Event())
                 self._waiting.add(waiter)
             try:
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(waiter[1].wait(), deadline - time.monotonic())
+                    async with asyncio.timeout(deadline - time.monotonic()):
+                        await waiter[1].wait()
             finally:
                 with self._changed:
                     self._waiting.discard(waiter)

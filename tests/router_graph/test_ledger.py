@@ -223,3 +223,16 @@ def test_sums_are_exact():
     for _ in range(1_000):
         ledger.settle(ledger.reserve(Amount.of(usd=0.1), purpose="model", name="m"), Amount.of(usd=0.1))
     assert ledger.spent.usd == 100.0
+
+
+async def test_a_cancellation_that_comes_with_the_wake_up_is_not_lost():
+    ledger = Ledger(Budget(calls=1))
+    held = ledger.reserve(Amount(calls=1), purpose="model", name="m")
+    waiting = asyncio.create_task(ledger.areserve(Amount(calls=1), purpose="model", name="m", wait_s=5))
+    await asyncio.sleep(0.01)
+    ledger.release(held)
+    await asyncio.sleep(0)  # the wake-up is on its way
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ledger.reserved == Amount()

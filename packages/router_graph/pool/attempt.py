@@ -83,7 +83,11 @@ class Attempt:
         try:
             await self._take_slot()
         except BaseException as error:
-            self._ledger.release(self._key, error=type(error).__name__)
+            try:
+                self._ledger.release(self._key, error=type(error).__name__)
+            except LedgerError:
+                if isinstance(error, Exception):
+                    raise  # but a cancellation must stay one, as in `_end`
             raise
         self._is_sent = True
         return self
