@@ -16,6 +16,9 @@ class BudgetError(RouterError):
 class BudgetExceededError(RouterError):
     """A call does not fit in what is left of the budget; nothing was sent."""
 
+    field: str | None = None
+    """Of `Amount`: what there is too little of."""
+
 
 class LedgerError(RouterError):
     """The ledger was used against its rules: a reservation settled twice, or a negative amount."""
@@ -125,3 +128,15 @@ class AllModelsFailedError(ModelError):
 
 class MissingExtraError(RouterError, ImportError):
     """A part of the package needs an extra that is not installed; the message gives the pip line."""
+
+
+class KnowledgeError(RouterError):
+    """A knowledge base that cannot be used."""
+
+
+class SettingsError(RouterError):
+    """A setting of the graph that cannot be used: an unknown name, a limit of 0, a key that is misspelt."""
+
+
+class QuestionError(RouterError):
+    """A question that cannot be asked: empty, too long, or with a picture that is none."""

@@ -104,6 +104,11 @@ class Ledger:
         with self._changed:
             return dict(self._entries)
 
+    def entry(self, key: str) -> Entry:
+        """The entry of a key."""
+        with self._changed:
+            return self._entries[key]
+
     @property
     def spent(self) -> Amount:
         """What settled calls took."""
@@ -323,4 +328,6 @@ class _Short:
             mend = f"shorten the messages or max_tokens, or {mend}"
         kept = f" ({shown(self.kept)} more for purpose='answer')" if self.kept else ""
         told = f"{name!r} may take {shown(self.asked)}, and what is left is {shown(self.free)}{kept}; {mend}."
-        return BudgetExceededError(told)
+        error = BudgetExceededError(told)
+        error.field = self.field
+        return error

@@ -1,0 +1,35 @@
+"""One core for sync and async callers: a node of a graph, written once as a coroutine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.runtime import Runtime, get_runtime
+
+from router_graph.pool import portal
+from router_graph.resources import Resources
+
+Core = Callable[[Resources, Any, Runtime[Any]], Awaitable[dict[str, Any]]]
+
+
+class Node(Runnable[Any, dict[str, Any]]):
+    """Stands in any LangGraph graph, sync or async. In a sync graph it runs in the pool's event loop, with the
+    caller's context variables, so that streaming, interrupts and callbacks work there as well."""
+
+    def __init__(self, core: Core, resources: Resources, name: str) -> None:
+        self.resources = resources
+        self.name = name
+        self._core = core
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The node's update of the state."""
+        return await self._core(self.resources, input, get_runtime())
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """`ainvoke`, for code that is not async."""
+        return portal.run(self._in_portal(input, get_runtime()))
+
+    async def _in_portal(self, input: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        return await self._core(self.resources, input, runtime)

@@ -1,0 +1,204 @@
+"""The policy decides: what it sees goes in, and what it wants is read, checked and written down."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langgraph.runtime import Runtime
+from langgraph.types import Send
+
+from router_graph.actions import Answer, Route, RouteToKB, RouteToLLM, action_as_dict, action_from_dict
+from router_graph.errors import BudgetExceededError, RouterError
+from router_graph.ledger import Entries
+from router_graph.limits import asked_before
+from router_graph.nodes.begin import begin
+from router_graph.nodes.observing import sentence
+from router_graph.nodes.task import task_of
+from router_graph.policies.policy import Act, Means
+from router_graph.protocols.protocol import Reading
+from router_graph.resources import Resources
+from router_graph.state import Decision, Observation, RouterState, Step, StopReason
+from router_graph.tab import Tab
+from router_graph.turn import Turn
+from router_graph.view import View, linked_ids
+
+_SHORT_OF: dict[str | None, StopReason] = {"picousd": "usd", "tokens": "tokens", "milliseconds": "seconds"}
+
+
+async def think(resources: Resources, state: RouterState, runtime: Runtime[Any]) -> dict[str, Any]:
+    """One step: the policy's reply, what it wants, and what was refused of it."""
+    begun: dict[str, Any] = {}
+    if "turn" not in state:  # in a graph of another make, without a begin node
+        begun = await begin(resources, state, runtime)
+        state = cast(RouterState, {**state, **begun, "steps": [], "ledger": {}})
+    turn = Turn(resources, state, runtime)
+    number = len(turn.steps) + 1
+    turn.tell("step", number=number)
+    started = time.perf_counter()
+    thinking = _think(turn, number)
+    if turn.settings["shadow"] is None:
+        thought, shadow = await thinking, None
+    else:
+        thought, shadow = await asyncio.gather(thinking, _shadow(turn))
+    step = _step(turn, number, thought, time.perf_counter() - started)
+    if shadow is not None:
+        step["shadow"] = shadow.facts
+    turn.tell("decision", number=number, thought=step["thought"], actions=step["actions"], decision=step["decision"])
+    for position, observation in step["observations"].items():
+        route = step["actions"][int(position)]
+        action = action_from_dict(route)
+        assert isinstance(action, RouteToKB | RouteToLLM)
+        turn.tell(
+            "observation",
+            number=number,
+            action=int(position),
+            target=action.target,
+            query=action.query,
+            observation=observation,
+        )
+    entries: Entries = {**thought.entries, **(shadow.entries if shadow else {})}
+    return {**begun, "steps": [step], "ledger": entries}
+
+
+def after_think(state: RouterState) -> list[Send] | str:
+    """Where the graph goes on: to the routes that were allowed, to the answer, or to another thought."""
+    step = state["steps"][-1]
+    pending = [n for n in range(len(step["actions"])) if _is_pending(step, n)]
+    if pending:
+        return [Send(f"route_to_{step['actions'][n]['kind']}", task_of(state, step, n)) for n in pending]
+    if step["decision"]["forced"] is not None or any(one["kind"] == "answer" for one in step["actions"]):
+        return "finish"
+    return "think"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shadow:
+    facts: dict[str, Any]
+    entries: Entries
+
+
+async def _shadow(turn: Turn) -> _Shadow:
+    """What a second policy would do. It costs what it costs, and changes nothing."""
+    policy, tab, view = turn.resources.policy(turn.settings["shadow"]), Tab(turn.ledger), turn.view()
+    facts: dict[str, Any] = {"policy": policy.name, "version": policy.version}
+    met, rules = turn.state.get("met", ()), turn.resources.rules
+    reason = None if policy.model is None else rules.against_model(policy.model, met)
+    if reason is not None:
+        return _Shadow({**facts, "problem": f"It was not asked: {reason}."}, {})
+    means = Means(ledger=tab, deadline_s=view.left["seconds"], allowed=lambda model: rules.against_model(model, met))
+    try:
+        act = await policy.act(view, turn.protocol, means)
+    except RouterError as error:
+        return _Shadow({**facts, "problem": str(error), "usd": tab.spent.usd}, tab.entries)
+    reading = turn.protocol.read(act.reply, view)
+    facts |= {"thought": reading.thought, "actions": [action_as_dict(one) for one in reading.actions]}
+    facts |= {"probabilities": act.probabilities and dict(act.probabilities), "usd": tab.spent.usd}
+    return _Shadow(facts, tab.entries)
+
+
+def _is_pending(step: Step, position: int) -> bool:
+    return step["actions"][position]["kind"] in ("kb", "llm") and str(position) not in step["observations"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Thought:
+    view: View
+    act: Act | None
+    reading: Reading
+    forced: StopReason | None
+    entries: Entries
+    tab: Tab
+
+
+async def _think(turn: Turn, number: int) -> _Thought:
+    tab, view = Tab(turn.ledger), turn.view()
+    act, forced = await _ask(turn, view, tab, number)
+    if act is None and forced is not None and view.must_answer is None and forced != "policy_failed":
+        # What is left does not pay for another thought, but the answer has a reserve of its own.
+        view = turn.view(forced=forced)
+        act, failed = await _ask(turn, view, tab, number)
+        forced = forced if act is not None else failed or forced
+    reading = turn.protocol.read(act.reply, view) if act else Reading("", ())
+    return _Thought(view, act, reading, forced or view.must_answer, tab.entries, tab)
+
+
+async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | None, StopReason | None]:
+    """What the policy says; or why it could not."""
+    policy = turn.policy
+    if view.must_answer == "seconds" and not policy.decides_alone:
+        return None, "seconds"  # no time is left to ask a model
+
+    def on_token(text: str) -> None:
+        turn.tell("token", number=number, text=text)
+
+    met = turn.state.get("met", ())
+    means = Means(
+        ledger=tab,
+        purpose="policy" if view.must_answer is None else "answer",
+        deadline_s=view.left["seconds"],
+        on_token=on_token,
+        allowed=lambda model: turn.resources.rules.against_model(model, met),
+    )
+    try:
+        return await policy.act(view, turn.protocol, means), None
+    except BudgetExceededError as error:
+        return None, _SHORT_OF.get(error.field, "usd")
+    except RouterError as error:
+        turn.tell("problem", number=number, text=str(error))
+        return None, view.must_answer or "policy_failed"
+
+
+def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
+    view, act, actions = thought.view, thought.act, thought.reading.actions
+    if thought.forced is not None:
+        actions = tuple(one for one in actions if isinstance(one, Answer)) or actions
+    observations: dict[str, Observation] = {}
+    for position, action in enumerate(actions):
+        if isinstance(action, RouteToKB | RouteToLLM) and (known := _unasked(turn, view, action)) is not None:
+            observations[str(position)] = known
+    spent = thought.tab.spent
+    return Step(
+        id=f"{turn.id}/{number}",
+        number=number,
+        thought=thought.reading.thought,
+        reply="" if act is None else str(act.reply.text),
+        actions=[action_as_dict(one) for one in actions],
+        decision=Decision(
+            policy=turn.policy.name,
+            version=turn.policy.version,
+            protocol=turn.protocol.name,
+            probabilities=None if act is None or act.probabilities is None else dict(act.probabilities),
+            propensity=None if act is None else act.propensity,
+            masked=dict(view.masked),
+            left=view.left,
+            forced=thought.forced,
+            replay_id=turn.replay_id(view),
+            usd=spent.usd,
+            tokens=spent.tokens,
+            seconds=seconds,
+        ),
+        observations=observations,
+    )
+
+
+def _unasked(turn: Turn, view: View, route: Route) -> Observation | None:
+    """What a route comes to that is not taken: it is not legal, or was taken before. None where it is to be taken."""
+    if view.option(route.target) is None:
+        listed = ", ".join(option["key"] for option in view.legal)
+        return sentence("refused", f"There is no {route.target}; there is {listed}.")
+    if route.target in view.masked:
+        return sentence("refused", f"{route.target} cannot be asked now: {view.masked[route.target]}.")
+    if not route.query.strip():
+        return sentence("refused", f"{route.target} was asked nothing; write a query.")
+    if isinstance(route, RouteToKB) and route.linked is not None and linked_ids(view.steps, route.linked) is None:
+        return sentence(
+            "refused", f"Nothing was found that is called {route.linked!r}; name a document as [kb:doc_id]."
+        )
+    if (step := asked_before(route, view)) is not None:
+        return sentence(
+            "repeated", f"This was asked in step {step}; its result stands there. Ask something else, or answer."
+        )
+    return None

@@ -1,0 +1,73 @@
+"""Who may never meet: hard rules about which model sees what, enforced outside the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import Field
+
+from router_graph.errors import SettingsError
+from router_graph.pool.card import Privacy
+from router_graph.pool.pool import ModelPool
+from router_graph.validation import Settings
+
+
+class Exclusion(Settings):
+    """What these knowledge bases hold never reaches these models: not as evidence, and not by way of a policy that has
+    read it. Raises `SettingsError`."""
+
+    mistake = SettingsError
+
+    knowledge_bases: list[str] = Field(min_length=1)
+    models: list[str] = Field(default_factory=list)
+    """By name."""
+    privacy: list[Privacy] = Field(default_factory=list)
+    """All models whose card says one of these."""
+
+    def problem(self) -> str | None:
+        """What is wrong between fields, if anything."""
+        if not self.models and not self.privacy:
+            return "an exclusion needs 'models' or 'privacy': whom the knowledge bases must not meet."
+        return None
+
+
+class Rules:
+    """All exclusions of a graph."""
+
+    def __init__(self, exclusions: Iterable[Exclusion], *, knowledge: Iterable[str], pool: ModelPool | None) -> None:
+        self._exclusions = tuple(exclusions)
+        self._pool = pool
+        known_kbs, known_models = set(knowledge), set(pool.cards) if pool else set()
+        for one in self._exclusions:
+            for what, names, known in (
+                ("knowledge base", one.knowledge_bases, known_kbs),
+                ("model", one.models, known_models),
+            ):
+                for name in names:
+                    if name not in known:
+                        listed = ", ".join(sorted(known)) or "none"
+                        raise SettingsError(f"An exclusion names the {what} {name!r}; there is {listed}.")
+
+    def against_model(self, model: str, met: Iterable[str]) -> str | None:
+        """Why a model may not be sent anything where these knowledge bases were met, or None."""
+        kbs = self._kept_from(model)
+        for kb in sorted(set(met)):
+            if kb in kbs:
+                return f"what {kb!r} holds must not reach it"
+        return None
+
+    def against_kb(self, kb: str, readers: Sequence[str]) -> str | None:
+        """Why a knowledge base may not be asked where these models read what it says, or None."""
+        for model in readers:
+            if kb in self._kept_from(model):
+                return f"the policy asks {model!r}, which must not see what it holds"
+        return None
+
+    def _kept_from(self, model: str) -> set[str]:
+        card = None if self._pool is None else self._pool.cards.get(model)
+        return {
+            kb
+            for one in self._exclusions
+            if model in one.models or (card is not None and card.privacy in one.privacy)
+            for kb in one.knowledge_bases
+        }
