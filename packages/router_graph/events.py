@@ -34,11 +34,17 @@ class StepBegan(Event):
 
 
 class Token(Event):
-    """`token`: a piece of the policy's reply. `number` is the step's; `again` says that what came before is void."""
+    """`token`: a piece of the policy's reply. `number` is the step's."""
 
     number: int
     text: str
-    again: bool
+
+
+class Problem(Event):
+    """`problem`: the policy could not decide. The answer comes from what there is."""
+
+    number: int
+    text: str
 
 
 class Decided(Event):
@@ -71,4 +77,4 @@ class Answered(Event):
     steps: int
 
 
-AnyEvent = TurnBegan | StepBegan | Token | Decided | Observed | Answered
+AnyEvent = TurnBegan | StepBegan | Token | Problem | Decided | Observed | Answered

@@ -89,6 +89,8 @@ class Decision(TypedDict):
     """Why only an answer was legal."""
     replay_id: str
     """Names what the policy saw: replaying it gives the same decision."""
+    served: str
+    """The model that wrote the reply, where one did: the policy's, or its fallback."""
     usd: float
     """What the policy itself took."""
     tokens: int

@@ -34,7 +34,7 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
     try:
         key = await visit.tab.areserve(most, purpose="knowledge_base", name=route.kb)
     except BudgetExceededError as error:
-        return visit.told(sentence("refused", str(error)))
+        return visit.told(sentence("failed", str(error)))
     error_name: str | None = "interrupted"
     limit_s = knowledge.timeout_s if task["seconds_left"] is None else min(knowledge.timeout_s, task["seconds_left"])
     k = route.k or task["settings"]["k"]

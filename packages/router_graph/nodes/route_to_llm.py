@@ -52,7 +52,7 @@ async def route_to_llm(resources: Resources, task: RouteTask, runtime: Runtime[A
             enough_tokens=_ENOUGH,
         )
     except BudgetExceededError as error:
-        return visit.told(sentence("refused", str(error)))
+        return visit.told(sentence("failed", str(error)))
     except RouterError as error:
         return visit.told(visit.failed(str(error)))
     text = reply.text.strip()

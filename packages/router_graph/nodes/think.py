@@ -176,6 +176,7 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
             left=view.left,
             forced=thought.forced,
             replay_id=turn.replay_id(view),
+            served="" if act is None else str(act.reply.response_metadata.get("card", "")),
             usd=spent.usd,
             tokens=spent.tokens,
             seconds=seconds,
