@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 
@@ -80,12 +80,17 @@ Route = RouteToKB | RouteToLLM
 Action = RouteToKB | RouteToLLM | Answer | Note | Malformed
 
 _KINDS: dict[str, type[Action]] = {one.kind: one for one in (RouteToKB, RouteToLLM, Answer, Note, Malformed)}
+_FIELDS = {kind: tuple(field.name for field in fields(one)) for kind, one in _KINDS.items()}
 
 
 def action_as_dict(action: Action) -> dict[str, Any]:
     """Plain data, for graph state; what is left at its default is left out."""
-    fields = {name: value for name, value in asdict(action).items() if value not in (None, False)}
-    return {"kind": action.kind, **fields}
+    plain: dict[str, Any] = {"kind": action.kind}
+    for name in _FIELDS[action.kind]:
+        value = getattr(action, name)
+        if value is not None and value is not False:
+            plain[name] = value
+    return plain
 
 
 def action_from_dict(data: Mapping[str, Any]) -> Action:

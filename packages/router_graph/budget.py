@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import Field
@@ -31,10 +31,20 @@ class Amount:
     """Time spent in calls, added up; calls side by side count each."""
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Amount(
+            self.picousd + other.picousd,
+            self.tokens + other.tokens,
+            self.calls + other.calls,
+            self.milliseconds + other.milliseconds,
+        )
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+        return Amount(
+            self.picousd - other.picousd,
+            self.tokens - other.tokens,
+            self.calls - other.calls,
+            self.milliseconds - other.milliseconds,
+        )
 
     @property
     def usd(self) -> float:
@@ -43,7 +53,12 @@ class Amount:
 
     def as_dict(self) -> dict[str, int]:
         """Plain data, for a checkpoint."""
-        return asdict(self)
+        return {
+            "picousd": self.picousd,
+            "tokens": self.tokens,
+            "calls": self.calls,
+            "milliseconds": self.milliseconds,
+        }
 
     @classmethod
     def of(cls, *, usd: float = 0.0, tokens: int = 0, calls: int = 0, seconds: float = 0.0) -> Self:

@@ -17,7 +17,7 @@ class Tab(Ledger):
     """
 
     def __init__(self, account: Ledger) -> None:
-        super().__init__(account.budget)
+        self.budget = account.budget  # and nothing else of a ledger's own: it keeps no entries
         self._account = account
         self._keys: list[str] = []
 
