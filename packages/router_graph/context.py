@@ -42,7 +42,7 @@ class RouterContext(Settings):
     route: Key | None = None
     """For this turn nobody else is asked, whatever the thread is pinned to."""
     ask_above_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """A person is asked before a call that may cost more; needs a checkpointer."""
+    """A person is asked before a route that may cost more; needs a checkpointer."""
     shadow: str | None = None
     """A second policy, whose decisions are logged and not followed."""
     seed: int = 0

@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from router_graph.errors import KnowledgeError
-from router_graph.state import Hit, as_hit
+from router_graph.state import Hit, as_hit, plain
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 
@@ -22,7 +22,8 @@ class Searchable(Protocol):
     """What a knowledge base has to have: `kb_tools.KnowledgeBase` does, and so may yours.
 
     `asearch` returns hits, best first, as mappings or objects with the fields of `Hit`. Where it takes `image` it can
-    be asked with a picture, and where it takes `within` only among documents of these ids.
+    be asked with a picture, and where it takes `within` only among documents of these ids. Where there is an `acount`,
+    it is never asked for more documents than that.
     """
 
     name: str
@@ -90,6 +91,10 @@ class Knowledge:
         """
         if isinstance(self.base, BaseRetriever):
             return _hits(self.name, await self.base.ainvoke(query))[:k]
+        if hasattr(self.base, "acount"):  # those of kb_tools refuse to be asked for more than they hold
+            k = min(k, await self.base.acount())
+            if k == 0:
+                return []
         options: dict[str, Any] = {}
         if within is not None and "within" in self.takes:
             options["within"] = list(within)
@@ -125,8 +130,8 @@ def _hits(kb: str, documents: Sequence[Document]) -> list[Hit]:
                 doc_id=str(document.id or about.get("id") or about.get("source") or rank),
                 title=str(about.get("title") or ""),
                 text=document.page_content,
-                score=float(about.get("score") or 1 / rank),
-                metadata=about,
+                score=1 / rank,
+                metadata={str(key): plain(value) for key, value in about.items()},
             )
         )
     return hits

@@ -18,6 +18,8 @@ MOST_MALFORMED = 3
 """Replies in a row that are no action."""
 MOST_REPEATS = 2
 """Sub-queries that were asked before."""
+MOST_ROUTES = 16
+"""Of one step."""
 _WORD = re.compile(r"\w+")
 
 
@@ -91,12 +93,17 @@ TOO_DEAR = "too dear"
 def asked_before(route: Route, view: View) -> int | None:
     """The number of the step that asked the same of the same, and was not refused or failed."""
     for step, earlier, observation in view.routes():
-        if observation["status"] in ("ok", "empty", "repeated") and _same(route) == _same(earlier):
+        if observation["status"] in ("ok", "empty", "repeated") and same(route, earlier):
             return step["number"]
     return None
 
 
-def _same(route: Route) -> tuple[object, ...]:
+def same(one: Route, other: Route) -> bool:
+    """Whether both ask the same of the same: letter case and punctuation make no difference."""
+    return _essence(one) == _essence(other)
+
+
+def _essence(route: Route) -> tuple[object, ...]:
     words = tuple(_WORD.findall(route.query.casefold()))
     match route:
         case RouteToKB():

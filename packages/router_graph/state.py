@@ -198,5 +198,16 @@ def as_hit(hit: Mapping[str, Any]) -> Hit:
         title=hit["title"],
         text=hit["text"],
         score=float(hit["score"]),
-        metadata=dict(hit["metadata"]),
+        metadata={str(key): plain(value) for key, value in hit["metadata"].items()},
     )
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON knows it; what it does not know becomes text."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    return str(value)

@@ -20,6 +20,9 @@ from router_graph.resources import Resources
 from router_graph.state import Left, RouterState, Step, StopReason
 from router_graph.view import View
 
+_NOBODY = Runtime().stream_writer
+"""What LangGraph gives a node where nobody streams `custom`."""
+
 
 class Turn:
     """Made of the state by each node anew; it holds nothing that the state does not."""
@@ -31,6 +34,11 @@ class Turn:
         self.settings: Mapping[str, Any] = state["settings"]
         self.steps: tuple[Step, ...] = tuple(state.get("steps", ()))
         self._write = runtime.stream_writer
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody streams its events."""
+        return self._write is not _NOBODY
 
     @cached_property
     def policy(self) -> Policy:

@@ -19,6 +19,8 @@ from router_graph.turn import tell
 
 MOST_CHARACTERS = 100_000
 """Of a question. A longer one is a document, which belongs in a knowledge base."""
+MET = "knowledge_bases_met"
+"""In the metadata of an answer: whose text may be in it. The rules follow a message into any graph and thread."""
 _EARLIER, _EARLIER_CHARACTERS = 20, 4_000
 """Messages before the question that a policy is shown, and characters of each."""
 
@@ -28,7 +30,8 @@ async def begin(resources: Resources, state: RouterState, runtime: Runtime[Any])
     context = context_of(runtime.context)
     settings = resources.settings(context)
     asked, from_message = read_question(state)
-    check(resources, settings, state, runtime)
+    met = met_by(state)
+    check(resources, settings, state.get("pin"), met, runtime)
     if before := state.get("turn"):
         resources.accounts.close(before)
     turn, menu = uuid.uuid4().hex, resources.menu()
@@ -47,6 +50,7 @@ async def begin(resources: Resources, state: RouterState, runtime: Runtime[Any])
         "stop_reason": None,
         "steps": Overwrite([]),
         "ledger": Overwrite({}),
+        "met": met,
     }
 
 
@@ -82,9 +86,17 @@ def read_question(state: RouterState) -> tuple[Asked, bool]:
     return Asked(question=question.strip(), images=images, earlier=_earlier(messages)), from_message
 
 
-def check(resources: Resources, settings: Mapping[str, Any], state: RouterState, runtime: Runtime[Any]) -> None:
+def met_by(state: RouterState) -> list[str]:
+    """The knowledge bases whose text may be in the thread, as its state and its messages say."""
+    told = (one.response_metadata.get(MET) for one in state.get("messages") or () if isinstance(one, AIMessage))
+    return sorted({*state.get("met", ()), *(str(name) for names in told if isinstance(names, list) for name in names)})
+
+
+def check(
+    resources: Resources, settings: Mapping[str, Any], pin: str | None, met: Sequence[str], runtime: Runtime[Any]
+) -> None:
     """Raise `SettingsError` for what cannot be kept to in this thread."""
-    if pin := state.get("pin"):
+    if pin:
         resources.check_key(pin, "pin")
     info = runtime.execution_info
     if settings["ask_above_usd"] is not None and (info is None or info.thread_id is None):
@@ -92,7 +104,7 @@ def check(resources: Resources, settings: Mapping[str, Any], state: RouterState,
             "ask_above_usd needs a checkpointer to wait for a person; compile the graph with one, and name a thread."
         )
     model = resources.policy(settings["policy"]).model
-    if model is not None and (reason := resources.rules.against_model(model, state.get("met", ()))):
+    if model is not None and (reason := resources.rules.against_model(model, met)):
         raise SettingsError(f"The policy cannot ask {model!r} in this thread: {reason}. Begin a new thread.")
 
 

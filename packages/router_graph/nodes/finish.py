@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 
 from router_graph.actions import Answer
 from router_graph.citations import citations
+from router_graph.nodes.begin import MET
 from router_graph.resources import Resources
 from router_graph.state import RouterState
 from router_graph.turn import Turn
@@ -36,7 +37,8 @@ async def finish(resources: Resources, state: RouterState, runtime: Runtime[Any]
         tokens=spent.tokens,
         steps=len(turn.steps),
     )
-    message = AIMessage(text, id=f"{turn.id}-answer", response_metadata={"stop_reason": reason, "usd": spent.usd})
+    facts = {"stop_reason": reason, "usd": spent.usd, MET: list(state.get("met", ()))}
+    message = AIMessage(text, id=f"{turn.id}-answer", response_metadata=facts)
     return {"answer": text, "citations": cited, "stop_reason": reason, "ledger": entries, "messages": [message]}
 
 

@@ -25,11 +25,17 @@ class Node(Runnable[Any, dict[str, Any]]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """The node's update of the state."""
-        return await self._core(self.resources, input, get_runtime())
+        return await self._run(input, get_runtime())
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """`ainvoke`, for code that is not async."""
-        return portal.run(self._in_portal(input, get_runtime()))
+        return portal.run(self._run(input, get_runtime()))
 
-    async def _in_portal(self, input: Any, runtime: Runtime[Any]) -> dict[str, Any]:
-        return await self._core(self.resources, input, runtime)
+    async def _run(self, input: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        try:
+            return await self._core(self.resources, input, runtime)
+        except BaseException:
+            info = runtime.execution_info
+            if "turn" in input and (info is None or info.thread_id is None):
+                self.resources.accounts.close(input["turn"])  # without a checkpointer nobody can go on with it
+            raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from langgraph.types import Send
 from router_graph.actions import Answer, Route, RouteToKB, RouteToLLM, action_as_dict, action_from_dict
 from router_graph.errors import BudgetExceededError, RouterError
 from router_graph.ledger import Entries
-from router_graph.limits import asked_before
+from router_graph.limits import MOST_ROUTES, asked_before, same
 from router_graph.nodes.begin import begin
 from router_graph.nodes.observing import sentence
 from router_graph.nodes.task import task_of
@@ -139,7 +140,7 @@ async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | Non
         ledger=tab,
         purpose="policy" if view.must_answer is None else "answer",
         deadline_s=view.left["seconds"],
-        on_token=on_token,
+        **({"on_token": on_token} if turn.is_heard else {}),
         allowed=lambda model: turn.resources.rules.against_model(model, met),
     )
     try:
@@ -156,9 +157,13 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
     if thought.forced is not None:
         actions = tuple(one for one in actions if isinstance(one, Answer)) or actions
     observations: dict[str, Observation] = {}
+    taken: list[Route] = []
     for position, action in enumerate(actions):
-        if isinstance(action, RouteToKB | RouteToLLM) and (known := _unasked(turn, view, action)) is not None:
-            observations[str(position)] = known
+        if isinstance(action, RouteToKB | RouteToLLM):
+            if (known := _unasked(view, action, taken)) is not None:
+                observations[str(position)] = known
+            else:
+                taken.append(action)
     spent = thought.tab.spent
     return Step(
         id=f"{turn.id}/{number}",
@@ -185,7 +190,7 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
     )
 
 
-def _unasked(turn: Turn, view: View, route: Route) -> Observation | None:
+def _unasked(view: View, route: Route, taken: Sequence[Route]) -> Observation | None:
     """What a route comes to that is not taken: it is not legal, or was taken before. None where it is to be taken."""
     if view.option(route.target) is None:
         listed = ", ".join(option["key"] for option in view.legal)
@@ -198,6 +203,10 @@ def _unasked(turn: Turn, view: View, route: Route) -> Observation | None:
         return sentence(
             "refused", f"Nothing was found that is called {route.linked!r}; name a document as [kb:doc_id]."
         )
+    if any(same(route, other) for other in taken):
+        return sentence("repeated", "This is asked twice in one reply; once is enough.")
+    if len(taken) >= MOST_ROUTES:
+        return sentence("refused", f"At most {MOST_ROUTES} routes are taken at once; ask again in the next step.")
     if (step := asked_before(route, view)) is not None:
         return sentence(
             "repeated", f"This was asked in step {step}; its result stands there. Ask something else, or answer."

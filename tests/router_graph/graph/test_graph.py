@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import json
 import time
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 
-from router_graph import Answer, Knowledge, RouterContext, RouterError, RouteToKB, RouteToLLM, create_router
+from kb_tools import Catalog, Passage
+from router_graph import Answer, Knowledge, Resources, RouterContext, RouterError, RouteToKB, RouteToLLM, create_router
 from router_graph.pool import ModelCard, ModelPool
 from support.routing import Script, Shelf, statuses
 
@@ -169,3 +174,44 @@ def test_a_policy_of_ones_own_may_fail_with_a_router_error_and_the_run_ends_with
     result = run(create_router([Shelf("docs", ["Prague is a city."])], policy=Failing(RouteToKB("docs", "Prague"))))
     assert result["stop_reason"] == "policy_failed"
     assert "Prague" in result["answer"]
+
+
+def test_the_same_route_twice_in_one_reply_is_taken_once_and_a_flood_of_routes_is_cut():
+    shelf = Shelf("docs")
+    twice = [RouteToKB("docs", "Same"), RouteToKB("docs", "same!")]
+    assert statuses(run(create_router([shelf], policy=Script(twice, Answer("a")))))[0] == ["ok", "repeated"]
+    assert shelf.asked == ["Same"]
+    flood = [RouteToKB("docs", f"query {n}") for n in range(100)]
+    told = statuses(run(create_router([shelf], policy=Script(flood, Answer("a")))))[0]
+    assert told == ["ok"] * 16 + ["refused"] * 84
+
+
+async def test_a_cancelled_run_leaves_no_account_open_where_nobody_can_resume_it():
+    resources = Resources([Shelf("slow", slow_s=30)], policy=Script(RouteToKB("slow", "x"), Answer("a")))
+    running = asyncio.create_task(create_router(resources).ainvoke({"question": "?!"}))
+    await asyncio.sleep(0.2)
+    assert resources.accounts._live
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    gc.collect()
+    assert not resources.accounts._live and not resources.accounts._kept
+
+
+def test_a_knowledge_base_of_kb_tools_with_fewer_documents_than_asked_for_gives_all_that_it_has(tmp_path):
+    class Letters(Embeddings):
+        def embed_documents(self, texts):
+            return [[float(text.count(letter) + 1) for letter in "abcdefgh"] for text in texts]
+
+        def embed_query(self, text):
+            return self.embed_documents([text])[0]
+
+    with Catalog(tmp_path, embedding=Letters()) as catalog:
+        kb = catalog.create("facts", description="Facts.")
+        graph = create_router([kb], policy=Script(RouteToKB("facts", "prague", k=5), Answer("a")))
+        assert statuses(run(graph))[0] == ["empty"]
+        kb.add([Passage(id="p", title="Prague", text="Prague is a city.", metadata={"year": 1348})])
+        result = run(graph)
+    hit = result["steps"][0]["observations"]["0"]["hits"][0]
+    assert (hit["kb"], hit["doc_id"], hit["metadata"]) == ("facts", "p", {"year": 1348})
+    assert json.loads(json.dumps(hit)) == hit

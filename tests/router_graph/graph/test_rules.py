@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from router_graph import Answer, Exclusion, RouterContext, RouterError, RouteToKB, RouteToLLM, create_router
@@ -53,6 +54,13 @@ def test_what_a_thread_has_met_it_has_met_in_every_later_turn():
     ask(graph)
     assert statuses(ask(graph))[0] == ["refused"]
     assert statuses(ask(graph, {"configurable": {"thread_id": "new"}}))[0] == ["ok"]
+
+
+def test_what_an_answer_was_made_of_goes_with_the_message_into_another_thread():
+    graph = router(lambda view: RouteToLLM("cloud", "x") if view.earlier else RouteToKB("hr", "x"), Answer("a"))
+    said = ask(graph)["messages"]
+    other = graph.invoke({"messages": [*said, HumanMessage("And?")]}, {"configurable": {"thread_id": "other"}})
+    assert statuses(other)[0] == ["refused"]
 
 
 def test_a_fallback_is_held_to_the_rules_as_well():
