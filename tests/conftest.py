@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # The one place where the test suite sets the environment; child processes inherit it.
 os.environ.update(
@@ -23,6 +24,10 @@ os.environ.update(
         "TRANSFORMERS_OFFLINE": "1",
     }
 )
+
+# A machine of many tasks is slow at times, which says nothing about the code.
+settings.register_profile("polyroute", deadline=None)
+settings.load_profile("polyroute")
 
 DATA = Path(os.environ.get("POLYROUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

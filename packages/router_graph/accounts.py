@@ -79,6 +79,10 @@ class Accounts:
                 account.take_over(entries)
             return account
 
+    def __contains__(self, account_id: str) -> bool:
+        """Whether the account is open in this process."""
+        return account_id in self._live
+
     def for_config(
         self,
         config: RunnableConfig | None = None,

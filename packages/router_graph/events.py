@@ -34,10 +34,11 @@ class StepBegan(Event):
 
 
 class Token(Event):
-    """`token`: a piece of the policy's reply. `number` is the step's."""
+    """`token`: a piece of the policy's reply. `number` is the step's; `again` says that the pieces so far are void."""
 
     number: int
     text: str
+    again: bool
 
 
 class Problem(Event):

@@ -158,4 +158,4 @@ class _Quiet(Turn):
         """A new one: a preview is not booked."""
         from router_graph.limits import budget_of
 
-        return Ledger(budget_of(self.settings, keeps_reserve=self.policy.model is not None), self.state.get("ledger"))
+        return Ledger(budget_of(self.settings, keeps_reserve=self.policy.card is not None), self.state.get("ledger"))

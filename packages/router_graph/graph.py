@@ -17,7 +17,7 @@ from router_graph.nodes.finish import finish
 from router_graph.nodes.node import Node
 from router_graph.nodes.route_to_kb import route_to_kb
 from router_graph.nodes.route_to_llm import route_to_llm
-from router_graph.nodes.think import after_think, think
+from router_graph.nodes.think import AfterThink, think
 from router_graph.policies.policy import Policy
 from router_graph.pool.pool import ModelPool
 from router_graph.protocols.protocol import Protocol
@@ -59,7 +59,7 @@ def build_router_graph(
         graph.add_node(core.__name__, Node(core, resources, core.__name__))
     graph.add_edge(START, "begin")
     graph.add_edge("begin", "think")
-    graph.add_conditional_edges("think", after_think, ["think", "route_to_kb", "route_to_llm", "finish"])
+    graph.add_conditional_edges("think", AfterThink(), ["think", "route_to_kb", "route_to_llm", "finish"])
     graph.add_edge("route_to_kb", "think")
     graph.add_edge("route_to_llm", "think")
     graph.add_edge("finish", END)

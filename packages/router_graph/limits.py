@@ -20,6 +20,7 @@ MOST_REPEATS = 2
 """Sub-queries that were asked before."""
 MOST_ROUTES = 16
 """Of one step."""
+Essence = tuple[object, ...]
 _WORD = re.compile(r"\w+")
 
 
@@ -90,20 +91,17 @@ def nobody_left(menu: Sequence[Option], masked: Mapping[str, str]) -> StopReason
 TOO_DEAR = "too dear"
 
 
-def asked_before(route: Route, view: View) -> int | None:
-    """The number of the step that asked the same of the same, and was not refused or failed."""
-    for step, earlier, observation in view.routes():
-        if observation["status"] in ("ok", "empty", "repeated") and same(route, earlier):
-            return step["number"]
-    return None
+def asked_before(view: View) -> dict[Essence, int]:
+    """What was asked so far, and not refused or failed, with the number of the step that asked it first."""
+    asked: dict[Essence, int] = {}
+    for step, route, observation in view.routes():
+        if observation["status"] in ("ok", "empty"):
+            asked.setdefault(essence(route), step["number"])
+    return asked
 
 
-def same(one: Route, other: Route) -> bool:
-    """Whether both ask the same of the same: letter case and punctuation make no difference."""
-    return _essence(one) == _essence(other)
-
-
-def _essence(route: Route) -> tuple[object, ...]:
+def essence(route: Route) -> Essence:
+    """Equal for routes that ask the same of the same: letter case and punctuation make no difference."""
     words = tuple(_WORD.findall(route.query.casefold()))
     match route:
         case RouteToKB():

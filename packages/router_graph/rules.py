@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pydantic import Field
 
 from router_graph.errors import SettingsError
-from router_graph.pool.card import Privacy
+from router_graph.pool.card import ModelCard, Privacy
 from router_graph.pool.pool import ModelPool
 from router_graph.validation import Settings
 
@@ -36,7 +36,6 @@ class Rules:
 
     def __init__(self, exclusions: Iterable[Exclusion], *, knowledge: Iterable[str], pool: ModelPool | None) -> None:
         self._exclusions = tuple(exclusions)
-        self._pool = pool
         known_kbs, known_models = set(knowledge), set(pool.cards) if pool else set()
         for one in self._exclusions:
             for what, names, known in (
@@ -48,26 +47,24 @@ class Rules:
                         listed = ", ".join(sorted(known)) or "none"
                         raise SettingsError(f"An exclusion names the {what} {name!r}; there is {listed}.")
 
-    def against_model(self, model: str, met: Iterable[str]) -> str | None:
+    def against_model(self, card: ModelCard, met: Iterable[str]) -> str | None:
         """Why a model may not be sent anything where these knowledge bases were met, or None."""
-        kbs = self._kept_from(model)
+        kbs = self._kept_from(card)
         for kb in sorted(set(met)):
             if kb in kbs:
                 return f"what {kb!r} holds must not reach it"
         return None
 
-    def against_kb(self, kb: str, readers: Sequence[str]) -> str | None:
-        """Why a knowledge base may not be asked where these models read what it says, or None."""
-        for model in readers:
-            if kb in self._kept_from(model):
-                return f"the policy asks {model!r}, which must not see what it holds"
+    def against_kb(self, kb: str, reader: ModelCard | None) -> str | None:
+        """Why a knowledge base may not be asked where this model reads what it says, or None."""
+        if reader is not None and kb in self._kept_from(reader):
+            return f"the policy asks {reader.name!r}, which must not see what it holds"
         return None
 
-    def _kept_from(self, model: str) -> set[str]:
-        card = None if self._pool is None else self._pool.cards.get(model)
+    def _kept_from(self, card: ModelCard) -> set[str]:
         return {
             kb
             for one in self._exclusions
-            if model in one.models or (card is not None and card.privacy in one.privacy)
+            if card.name in one.models or card.privacy in one.privacy
             for kb in one.knowledge_bases
         }

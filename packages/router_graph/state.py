@@ -206,7 +206,7 @@ def plain(value: Any) -> Any:
     """The value as JSON knows it; what it does not know becomes text."""
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(one) for one in value]

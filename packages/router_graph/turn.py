@@ -116,8 +116,9 @@ class Turn:
         """Why an exclusion keeps this option from being asked, or None."""
         rules = self.resources.rules
         if kind == "llm":
-            return rules.against_model(name, self.state.get("met", ()))
-        return rules.against_kb(name, [] if self.policy.model is None else [self.policy.model])
+            pool = self.resources.pool
+            return None if pool is None else rules.against_model(pool.card(name), self.state.get("met", ()))
+        return rules.against_kb(name, self.policy.card)
 
     def _absent(self, kind: str, name: str) -> str | None:
         if kind == "kb":
@@ -137,7 +138,9 @@ class Turn:
 
 def account(resources: Resources, turn: str, settings: Mapping[str, Any], entries: Mapping[str, Any] | None) -> Ledger:
     """The live account of a turn: one for all branches, in whichever node."""
-    keeps_reserve = resources.policy(settings["policy"]).model is not None
+    if turn in resources.accounts:
+        return resources.accounts.open(turn, entries=entries)
+    keeps_reserve = resources.policy(settings["policy"]).card is not None
     budget = limits.budget_of(settings, keeps_reserve=keeps_reserve)
     return resources.accounts.open(turn, budget, entries=entries)
 

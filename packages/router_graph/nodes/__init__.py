@@ -12,7 +12,7 @@ from router_graph.nodes.alone import search_alone, speak_alone
 from router_graph.nodes.begin import begin
 from router_graph.nodes.finish import finish
 from router_graph.nodes.node import Node
-from router_graph.nodes.think import after_think, think
+from router_graph.nodes.think import AfterThink, think
 from router_graph.pool.pool import ModelPool
 from router_graph.resources import Resources
 
@@ -25,7 +25,7 @@ __all__ = [
     "route_after_think",
 ]
 
-route_after_think = after_think
+route_after_think = AfterThink()
 """For the conditional edges behind a think node: sends to `route_to_kb` and `route_to_llm`, or "think" or "finish"."""
 
 

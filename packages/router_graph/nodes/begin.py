@@ -103,9 +103,9 @@ def check(
         raise SettingsError(
             "ask_above_usd needs a checkpointer to wait for a person; compile the graph with one, and name a thread."
         )
-    model = resources.policy(settings["policy"]).model
-    if model is not None and (reason := resources.rules.against_model(model, met)):
-        raise SettingsError(f"The policy cannot ask {model!r} in this thread: {reason}. Begin a new thread.")
+    card = resources.policy(settings["policy"]).card
+    if card is not None and (reason := resources.rules.against_model(card, met)):
+        raise SettingsError(f"The policy cannot ask {card.name!r} in this thread: {reason}. Begin a new thread.")
 
 
 def _pictures(message: BaseMessage) -> list[str]:

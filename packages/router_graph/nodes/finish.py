@@ -47,6 +47,7 @@ def best_answer(view: View) -> str:
     if view.evidence:
         from router_graph.evidence import short_answer
 
-        return short_answer(view.question, view.evidence)
+        if found := short_answer(view.question, view.evidence):
+            return found
     replies = [observation["text"] for _, _, observation in view.routes() if observation["status"] == "ok"]
     return replies[-1] if replies else "No answer was found."

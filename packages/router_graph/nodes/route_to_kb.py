@@ -24,9 +24,8 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
     knowledge = resources.knowledge.get(route.kb)
     if knowledge is None:
         return visit.told(sentence("failed", f"There is no knowledge base {route.kb!r} any more."))
-    policy = resources.policy(task["settings"]["policy"])
-    readers = [] if policy.model is None else [policy.model]
-    if reason := resources.rules.against_kb(route.kb, readers):
+    reader = resources.policy(task["settings"]["policy"]).card
+    if reason := resources.rules.against_kb(route.kb, reader):
         return visit.told(sentence("refused", f"{route.target} cannot be asked: {reason}."))
     if (declined := visit.ask_person(knowledge.cost_usd)) is not None:
         return visit.told(declined)

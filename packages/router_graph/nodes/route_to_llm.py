@@ -37,9 +37,11 @@ async def route_to_llm(resources: Resources, task: RouteTask, runtime: Runtime[A
     assert isinstance(route, RouteToLLM)
     if pool is None or route.model not in pool.cards:
         return visit.told(sentence("failed", f"There is no model {route.model!r} any more."))
-    if reason := rules.against_model(route.model, task["met"]):
+    card = pool.card(route.model)
+    if reason := rules.against_model(card, task["met"]):
         return visit.told(sentence("refused", f"{route.target} cannot be asked: {reason}."))
-    card, messages = pool.card(route.model), messages_for(route, task, pool.card(route.model))
+    messages = messages_for(route, task, card)
+    others = pool.fallbacks.get(route.model, ())
     if (declined := visit.ask_person(most_usd(card, messages))) is not None:
         return visit.told(declined)
     try:
@@ -47,7 +49,7 @@ async def route_to_llm(resources: Resources, task: RouteTask, runtime: Runtime[A
             route.model,
             messages,
             ledger=visit.tab,
-            fallbacks=[one for one in pool.fallbacks.get(route.model, ()) if not rules.against_model(one, task["met"])],
+            fallbacks=[one for one in others if not rules.against_model(pool.card(one), task["met"])],
             deadline_s=task["seconds_left"],
             enough_tokens=_ENOUGH,
         )

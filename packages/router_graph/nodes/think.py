@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from router_graph.actions import Answer, Route, RouteToKB, RouteToLLM, action_as_dict, action_from_dict
 from router_graph.errors import BudgetExceededError, RouterError
 from router_graph.ledger import Entries
-from router_graph.limits import MOST_ROUTES, asked_before, same
+from router_graph.limits import MOST_ROUTES, Essence, asked_before, essence
 from router_graph.nodes.begin import begin
 from router_graph.nodes.observing import sentence
 from router_graph.nodes.task import task_of
@@ -64,8 +64,26 @@ async def think(resources: Resources, state: RouterState, runtime: Runtime[Any])
     return {**begun, "steps": [step], "ledger": entries}
 
 
-def after_think(state: RouterState) -> list[Send] | str:
-    """Where the graph goes on: to the routes that were allowed, to the answer, or to another thought."""
+class AfterThink(Runnable[RouterState, list[Send] | str]):
+    """Where the graph goes on: to the routes that were allowed, to the answer, or to another thought.
+
+    A function would do; LangGraph runs that of an async graph in a thread, which takes as long as the rest of the step.
+    """
+
+    name = "after_think"
+
+    def invoke(self, input: RouterState, config: RunnableConfig | None = None, **kwargs: Any) -> list[Send] | str:
+        """Sends to `route_to_kb` and `route_to_llm`, or "think", or "finish"."""
+        return _after(input)
+
+    async def ainvoke(
+        self, input: RouterState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Send] | str:
+        """`invoke`, which waits for nothing."""
+        return _after(input)
+
+
+def _after(state: RouterState) -> list[Send] | str:
     step = state["steps"][-1]
     pending = [n for n in range(len(step["actions"])) if _is_pending(step, n)]
     if pending:
@@ -86,10 +104,10 @@ async def _shadow(turn: Turn) -> _Shadow:
     policy, tab, view = turn.resources.policy(turn.settings["shadow"]), Tab(turn.ledger), turn.view()
     facts: dict[str, Any] = {"policy": policy.name, "version": policy.version}
     met, rules = turn.state.get("met", ()), turn.resources.rules
-    reason = None if policy.model is None else rules.against_model(policy.model, met)
+    reason = None if policy.card is None else rules.against_model(policy.card, met)
     if reason is not None:
         return _Shadow({**facts, "problem": f"It was not asked: {reason}."}, {})
-    means = Means(ledger=tab, deadline_s=view.left["seconds"], allowed=lambda model: rules.against_model(model, met))
+    means = Means(ledger=tab, deadline_s=view.left["seconds"], allowed=lambda card: rules.against_model(card, met))
     try:
         act = await policy.act(view, turn.protocol, means)
     except RouterError as error:
@@ -132,16 +150,17 @@ async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | Non
     if view.must_answer == "seconds" and not policy.decides_alone:
         return None, "seconds"  # no time is left to ask a model
 
-    def on_token(text: str) -> None:
-        turn.tell("token", number=number, text=text)
+    def on_token(text: str, again: bool = False) -> None:
+        turn.tell("token", number=number, text=text, again=again)
 
     met = turn.state.get("met", ())
     means = Means(
         ledger=tab,
         purpose="policy" if view.must_answer is None else "answer",
         deadline_s=view.left["seconds"],
-        **({"on_token": on_token} if turn.is_heard else {}),
-        allowed=lambda model: turn.resources.rules.against_model(model, met),
+        on_token=on_token if turn.is_heard else None,
+        on_again=lambda: on_token("", again=True),
+        allowed=lambda card: turn.resources.rules.against_model(card, met),
     )
     try:
         return await policy.act(view, turn.protocol, means), None
@@ -157,13 +176,14 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
     if thought.forced is not None:
         actions = tuple(one for one in actions if isinstance(one, Answer)) or actions
     observations: dict[str, Observation] = {}
-    taken: list[Route] = []
+    before = asked_before(view) if actions else {}
+    taken: set[Essence] = set()
     for position, action in enumerate(actions):
         if isinstance(action, RouteToKB | RouteToLLM):
-            if (known := _unasked(view, action, taken)) is not None:
+            if (known := _unasked(view, action, before, taken)) is not None:
                 observations[str(position)] = known
             else:
-                taken.append(action)
+                taken.add(essence(action))
     spent = thought.tab.spent
     return Step(
         id=f"{turn.id}/{number}",
@@ -190,7 +210,7 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
     )
 
 
-def _unasked(view: View, route: Route, taken: Sequence[Route]) -> Observation | None:
+def _unasked(view: View, route: Route, before: dict[Essence, int], taken: set[Essence]) -> Observation | None:
     """What a route comes to that is not taken: it is not legal, or was taken before. None where it is to be taken."""
     if view.option(route.target) is None:
         listed = ", ".join(option["key"] for option in view.legal)
@@ -203,11 +223,11 @@ def _unasked(view: View, route: Route, taken: Sequence[Route]) -> Observation | 
         return sentence(
             "refused", f"Nothing was found that is called {route.linked!r}; name a document as [kb:doc_id]."
         )
-    if any(same(route, other) for other in taken):
+    if essence(route) in taken:
         return sentence("repeated", "This is asked twice in one reply; once is enough.")
     if len(taken) >= MOST_ROUTES:
         return sentence("refused", f"At most {MOST_ROUTES} routes are taken at once; ask again in the next step.")
-    if (step := asked_before(route, view)) is not None:
+    if (step := before.get(essence(route))) is not None:
         return sentence(
             "repeated", f"This was asked in step {step}; its result stands there. Ask something else, or answer."
         )

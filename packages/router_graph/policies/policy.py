@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
 
 from router_graph.actions import Action
 from router_graph.ledger import Ledger, Purpose
+from router_graph.pool.card import ModelCard
 from router_graph.protocols.protocol import Protocol
 from router_graph.view import View
 
@@ -24,9 +25,11 @@ class Means:
     """`answer` where it must answer now, so that the answer's reserve can be used."""
     deadline_s: float | None = None
     """Seconds in which it must decide."""
-    on_token: Callable[[str], None] = field(default=lambda text: None)
-    """Told each piece of its reply as it comes."""
-    allowed: Callable[[str], str | None] = field(default=lambda model: None)
+    on_token: Callable[[str], None] | None = None
+    """Told each piece of its reply as it comes; None where nobody listens."""
+    on_again: Callable[[], None] = lambda: None
+    """Told that the reply is begun anew: the pieces so far are void."""
+    allowed: Callable[[ModelCard], str | None] = lambda card: None
     """Why a model may not see what has been found, or None."""
 
 
@@ -47,10 +50,13 @@ class Policy(ABC):
     name: str
     version: str = "1"
     """Goes into every log: decisions of one version are comparable."""
-    model: str | None = None
-    """The pool's model that it asks, if it asks one: it sees what was found."""
     decides_alone = True
     """It asks nobody, so that a preview can run it for nothing."""
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The model that it asks, if it asks one: that model reads what was found."""
+        return None
 
     @abstractmethod
     async def act(self, view: View, protocol: Protocol, means: Means) -> Act:
@@ -65,7 +71,8 @@ class Choice:
     """Why, in a sentence that people read."""
     actions: tuple[Action, ...]
     probabilities: Mapping[str, float] | None = None
-    propensity: float | None = None
+    propensity: float = 1.0
+    """The probability with which the actions were sampled; 1 where nothing was."""
 
 
 class ChoicePolicy(Policy):
