@@ -5,9 +5,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench install format clean help
+.PHONY: demo dev test check bench install format clean help
 help:
-	@echo "make demo     install, then build knowledge bases and search them"
+	@echo "make demo     install, then build knowledge bases and ask them questions"
+	@echo "make dev      serve the graph on 127.0.0.1:2024 (langgraph dev), for Studio, the SDK and MCP"
 	@echo "make test     install, then run every test"
 	@echo "make check    formatting, lint, types, import contracts"
 	@echo "make bench    the figures of the README, measured here"
@@ -25,6 +26,15 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo.py
+
+# Of router.yaml if there is one, else of the demo's knowledge bases. Its own state lies in .langgraph_api.
+DEV_PORT ?= 2024
+dev: $(STAMP)
+	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG$$POLYROUTE_KB" || \
+		{ $(BIN)/python examples/demo_knowledge.py && echo 'Serving them on http://127.0.0.1:$(DEV_PORT)'; }
+	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG" || export POLYROUTE_KB="$${POLYROUTE_KB:-.demo/kb}"; \
+		LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=true LANGSMITH_TRACING=false LOG_LEVEL=$${LOG_LEVEL:-WARNING} \
+		$(BIN)/langgraph dev --no-browser --no-reload --host 127.0.0.1 --port $(DEV_PORT) --n-jobs-per-worker 10
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -47,4 +57,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .demo .langgraph_api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from router_graph.knowledge import Knowledge
     from router_graph.ledger import Ledger, merge_entries
     from router_graph.middleware import RouterMiddleware
+    from router_graph.model_choice import Escalation
     from router_graph.nodes import (
         make_answer_node,
         make_begin_node,
@@ -46,6 +47,7 @@ _HOME = {
     "Budget": "budget",
     "Choice": "policies.policy",
     "ChoicePolicy": "policies.policy",
+    "Escalation": "model_choice",
     "Exclusion": "rules",
     "Hit": "state",
     "Knowledge": "knowledge",
@@ -92,6 +94,7 @@ __all__ = [
     "Budget",
     "Choice",
     "ChoicePolicy",
+    "Escalation",
     "Exclusion",
     "Hit",
     "Knowledge",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from router_graph.errors import SettingsError
 from router_graph.validation import Settings
@@ -19,6 +19,7 @@ class RouterContext(Settings):
     invoke({"question": …}, context=RouterContext(usd=0.02, max_steps=4))
     """
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
     mistake = SettingsError
 
     policy: str | None = None

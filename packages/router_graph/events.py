@@ -3,7 +3,9 @@ read. `v` changes when a field changes its meaning or goes; new fields and types
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 from router_graph.state import Citation, Decision, Observation, Option, StopReason
 

@@ -12,7 +12,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, cast
+
+from typing_extensions import TypedDict
 
 from router_graph.budget import Amount, Budget
 from router_graph.errors import BudgetExceededError, LedgerError

@@ -115,8 +115,8 @@ def _asks(step: Step) -> bool:
 
 
 def _is_repetition(step: Step) -> bool:
-    observations = step.get("observations", {}).values()
-    return bool(observations) and all(one["status"] == "repeated" for one in observations)
+    came_of = {one["status"] for one in step.get("observations", {}).values()}
+    return "repeated" in came_of and came_of <= {"repeated", "refused"}
 
 
 def _malformed_in_a_row(steps: Sequence[Step]) -> int:

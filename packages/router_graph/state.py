@@ -6,11 +6,12 @@ Live objects (policy, knowledge bases, pool) are never in here; the nodes hold t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 from langgraph.managed import RemainingSteps
+from typing_extensions import TypedDict
 
 from router_graph.ledger import Entries, merge_entries
 

@@ -6,6 +6,7 @@ The model's name says how it behaves: a free word, then words with dashes betwee
 Good replies: `n42` wants to say 42 tokens · `slow300` waits 300 ms first · `pace5` waits 5 ms before each streamed
 token · `cached` reads 60 % of the prompt from a cache · `reasoning` hides half of the completion · `tool` calls a tool.
 `echo` puts the last message into a tool call as its texts, and the first number in it as its numbers.
+`tags` says a reply full of the tags of our own protocol.
 Failures: `400` `401` `404` `429` `500` `503` `ctx` (the prompt is too long) · `after2` adds Retry-After: 2 · `flaky2`
 fails twice with 503, then is good · `hang` never replies · `reset` breaks the connection.
 Bad replies with status 200: `drip` one byte every 100 ms, for ever · `half` breaks off in the middle · `cut` ends a

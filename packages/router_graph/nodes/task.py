@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict
 
 from router_graph.ledger import Entries
 from router_graph.state import Hit, RouterState, Step

@@ -1,0 +1,63 @@
+"""The programs of examples/, run as a reader runs them: offline, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kb_tools import Catalog, Passage
+from router_graph.settings_live import load_router
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        cwd=folder,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_ten_lines_ask_the_right_knowledge_base_of_two(tmp_path: Path) -> None:
+    leave, seats = run("ten_lines.py", tmp_path).splitlines()
+    assert "30" in leave and "[handbook:leave]" in leave
+    assert "20" in seats and "[plans:plans]" in seats
+
+
+def test_router_runs_inside_another_graph_and_one_of_its_nodes_alone(tmp_path: Path) -> None:
+    whole, *single = run("subgraph.py", tmp_path).splitlines()
+    assert "30" in whole and "closed after" in whole and "'Leave'" in whole
+    assert single[0].startswith("a single node: [handbook:leave]")
+
+
+@pytest.mark.parametrize("name", ["ten_lines.py", "subgraph.py"])
+def test_example_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
+    run(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_the_examples_are_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    for name in ("router.yaml", "pool.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path / "examples")
+    with Catalog(tmp_path / ".demo" / "kb") as catalog:
+        for name in ("tables", "pictures"):
+            catalog.create(name, description=name).add([Passage(id="a", text="a")])
+    with load_router(tmp_path / "examples" / "router.yaml") as router:
+        assert router.resources.defaults["exclude"] == ["kb:pictures"]
+        assert list(router.resources.knowledge) == ["pictures", "tables"]
+        assert router.resources.pool is not None and set(router.resources.pool.cards) == {"fast", "strong", "local"}
+        assert router.settings.exclusions[0].models == ["fast", "strong"]
