@@ -17,6 +17,7 @@ from kb_tools.errors import KBInputError
 from kb_tools.hits import Hit, Mode, Source
 from kb_tools.indexer import AddReport, Indexer, unit_rows
 from kb_tools.search.fusion import DEPTH
+from kb_tools.search.snapshot import View
 from kb_tools.space import Space
 from kb_tools.units import document_from
 
@@ -104,12 +105,14 @@ class KnowledgeBase:
         k: int | None = None,
         *,
         where: Mapping[str, Any] | None = None,
+        within: Sequence[str] | None = None,
         mode: Mode = "hybrid",
         image: bytes | str | Path | None = None,
     ) -> list[Hit]:
         """The k best documents; without k the best 5, or as many as there are.
 
-        `where` is a Chroma metadata filter. `mode` says what a text query looks at. `image`, bytes or a path, asks an
+        `where` is a Chroma metadata filter. `within` are ids of documents: only among these, of which unknown ones
+        are ignored. `mode` says what a text query looks at. `image`, bytes or a path, asks an
         image knowledge base for pictures that look alike; with a query as well, both count. Raises `KBInputError` for
         an empty query, an unknown mode, and a k below 1 or above the number of documents.
         """
@@ -121,14 +124,15 @@ class KnowledgeBase:
             raise KBInputError("The query is empty; ask for something.")
         view = self._text.view()
         k = self._checked_k(k, len(view.documents) if view.all_alive else len(view.rows_of))
-        mask = None if not where else self._text.matching(view, where)
+        allowed = None if within is None else frozenset([within] if isinstance(within, str) else within)
+        mask = self._mask(view, where, allowed)
         depth = max(DEPTH, k)
         rankings: dict[Source, searcher.Ranking] = {}
         if query.strip() and mode != "lexical":
             rankings["dense"] = searcher.dense(self._text, view, self._vector(query), mask, depth)
         if query.strip() and mode != "dense":
             rankings["lexical"] = searcher.words(view, query, mask, depth)
-        seen = self._look(query if mode != "lexical" else "", image, where, depth)
+        seen = self._look(query if mode != "lexical" else "", image, where, allowed, depth)
         if seen is not None:
             rankings["visual"] = seen
         return searcher.show(self.name, self._text, view, query, searcher.fuse(rankings, k, self.modality))
@@ -279,11 +283,12 @@ class KnowledgeBase:
         k: int | None = None,
         *,
         where: Mapping[str, Any] | None = None,
+        within: Sequence[str] | None = None,
         mode: Mode = "hybrid",
         image: bytes | str | Path | None = None,
     ) -> list[Hit]:
         """`search`, in a thread."""
-        return await asyncio.to_thread(self.search, query, k, where=where, mode=mode, image=image)
+        return await asyncio.to_thread(self.search, query, k, where=where, within=within, mode=mode, image=image)
 
     async def aget(self, ids: Sequence[str]) -> list[Document]:
         """`get`, in a thread."""
@@ -319,8 +324,22 @@ class KnowledgeBase:
             raise KBInputError(f"k is {k}, but {self.name!r} holds {held}.")
         return k
 
+    def _mask(
+        self, view: View, where: Mapping[str, Any] | None, allowed: frozenset[str] | None
+    ) -> NDArray[np.bool_] | None:
+        """The rows that may be found; None for all."""
+        mask = None if not where else self._text.matching(view, where)
+        if allowed is None:
+            return mask
+        return searcher.within(view, allowed) if mask is None else mask & searcher.within(view, allowed)
+
     def _look(
-        self, query: str, image: bytes | str | Path | None, where: Mapping[str, Any] | None, depth: int
+        self,
+        query: str,
+        image: bytes | str | Path | None,
+        where: Mapping[str, Any] | None,
+        allowed: frozenset[str] | None,
+        depth: int,
     ) -> searcher.Ranking | None:
         """The visual ranking: by a picture, or by text where the image embedding understands text."""
         if self._visual is None or self._image_embedder is None:
@@ -336,12 +355,13 @@ class KnowledgeBase:
         if vectors is None:
             return None
         view = self._visual.view()
-        mask = None
+        mask = None if allowed is None else searcher.within(view, allowed)
         if where:
             # Filters speak of the documents' metadata, which the text space holds.
             text = self._text.view()
-            allowed = set(np.array(text.ids, object)[self._text.matching(text, where)])
-            mask = np.array([unit in allowed for unit in view.ids], bool)
+            matching = set(np.array(text.ids, object)[self._text.matching(text, where)])
+            matched = np.array([unit in matching for unit in view.ids], bool)
+            mask = matched if mask is None else mask & matched
         return searcher.dense(self._visual, view, vectors[0], mask, depth)
 
     def _heads(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,13 @@ def dense(space: Space, view: View, vector: NDArray[np.float32], mask: NDArray[n
     return found
 
 
+def within(view: View, documents: Iterable[str]) -> NDArray[np.bool_]:
+    """The rows of these documents; unknown ids are ignored."""
+    mask = np.zeros(len(view.ids), bool)
+    mask[[row for document in documents for row in view.rows_of.get(document, ())]] = True
+    return mask
+
+
 def words(view: View, query: str, mask: NDArray[np.bool_] | None, depth: int) -> Ranking:
     """Documents by the BM25 score of their best unit; those without any of the words are left out."""
     rows = lexical.bm25(query, view.postings)
@@ -86,16 +93,17 @@ def show(kb: str, space: Space, view: View, query: str, found: Found) -> list[Hi
         row = best[doc]
         unit = records.get(view.ids[row], head) if row is not None else head
         document = document_from(*head)
+        rows = _rows_shown(document, view, space, found, query) if isinstance(document, Table) else range(0)
         hits.append(
             Hit(
                 kb=kb,
                 doc_id=doc,
                 title=document.title,
-                text=_text(document, unit[0], view, space, found, query),
+                text=_text(document, unit[0], rows),
                 score=score,
                 modality=MODALITY_OF[document.kind],
                 found=found.ranks(doc),
-                metadata=_metadata(document),
+                metadata=_metadata(document, rows),
             )
         )
     return hits
@@ -126,11 +134,13 @@ def _best_row(view: View, found: Found, document: str) -> int | None:
     return rows[0] if rows else None
 
 
-def _text(document: Document, unit: str, view: View, space: Space, found: Found, query: str) -> str:
+def _rows_shown(table: Table, view: View, space: Space, found: Found, query: str) -> Sequence[int]:
+    return range(len(table.rows)) if tables.is_small(table) else _matching_rows(table, view, space, found, query)
+
+
+def _text(document: Document, unit: str, rows: Sequence[int]) -> str:
     if isinstance(document, Table):
-        if tables.is_small(document):
-            return tables.excerpt(document, range(len(document.rows)))
-        return tables.excerpt(document, _matching_rows(document, view, space, found, query))
+        return tables.excerpt(document, rows)
     if isinstance(document, Passage):
         return document.text if len(document.text) <= _SNIPPET else unit[:_SNIPPET]
     return "\n".join(dict.fromkeys(part for part in (document.caption, document.alt) if part)) or unit
@@ -158,10 +168,12 @@ def _matching_rows(table: Table, view: View, space: Space, found: Found, query: 
     return sorted(int(n) for n, _ in fused[:_ROWS_SHOWN])
 
 
-def _metadata(document: Document) -> Mapping[str, Any]:
+def _metadata(document: Document, rows: Sequence[int]) -> Mapping[str, Any]:
     extra: dict[str, Any] = {}
     if isinstance(document, Table):
         extra = {"section": document.section, "rows": len(document.rows), "columns": document.header}
+        if links := tables.links(document, rows):
+            extra["links"] = links
     if isinstance(document, Image) and document.path is not None:
         extra = {"path": document.path}
     return {**document.metadata, **extra}

@@ -236,6 +236,19 @@ def excerpt(table: Table, rows: Sequence[int]) -> str:
     return "\n".join(filter(None, [heading(table), which, body]))
 
 
+def links(table: Table, rows: Sequence[int]) -> dict[str, list[str]]:
+    """The ids of the documents that the cells of these rows link to, by the text of the cell; cells without a link are
+    left out."""
+    if table.links is None:
+        return {}
+    found: dict[str, list[str]] = {}
+    for row in _checked(table, rows):
+        for cell, linked in zip(table.rows[row], table.links[row], strict=True):
+            known = found.setdefault(cell, []) if linked else []
+            known += [document for document in dict.fromkeys(linked) if document not in known]
+    return found
+
+
 def _checked(table: Table, rows: Iterable[int]) -> list[int]:
     checked = list(rows)
     for row in checked:

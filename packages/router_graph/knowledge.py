@@ -90,7 +90,8 @@ class Knowledge:
         knowledge base raises.
         """
         if isinstance(self.base, BaseRetriever):
-            return _hits(self.name, await self.base.ainvoke(query))[:k]
+            found = _hits(self.name, await self.base.ainvoke(query))
+            return [hit for hit in found if within is None or hit["doc_id"] in within][:k]
         if hasattr(self.base, "acount"):  # those of kb_tools refuse to be asked for more than they hold
             k = min(k, await self.base.acount())
             if k == 0:
@@ -102,7 +103,8 @@ class Knowledge:
             from router_graph.images import image_bytes
 
             options["image"] = image_bytes(images[0])
-        return [self._hit(hit) for hit in await self.base.asearch(query, k, **options)]
+        hits = [self._hit(hit) for hit in await self.base.asearch(query, k, **options)]
+        return hits if within is None else [hit for hit in hits if hit["doc_id"] in within]
 
     def _hit(self, hit: Any) -> Hit:
         data = hit if isinstance(hit, Mapping) else hit.model_dump()

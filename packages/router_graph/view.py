@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from router_graph.actions import Action, Route, RouteToKB, RouteToLLM, action_from_dict
+from router_graph.evidence.links import links_of
 from router_graph.state import Hit, Left, Observation, Option, Step, StopReason
 
 
@@ -75,6 +76,5 @@ def linked_ids(steps: Iterable[Step], name: str) -> list[str] | None:
     """The ids of the documents that the hit `kb:doc_id` links to; None where no such hit was found."""
     for hit in found(steps):
         if f"{hit['kb']}:{hit['doc_id']}" == name:
-            links = hit["metadata"].get("links") or {}
-            return list(dict.fromkeys(doc for docs in links.values() for doc in docs))
+            return list(dict.fromkeys(doc for docs in links_of(hit).values() for doc in docs))
     return None

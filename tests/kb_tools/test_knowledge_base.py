@@ -38,6 +38,32 @@ def test_a_filter_keeps_everything_else_out(animals: KnowledgeBase):
     assert animals.search("barks", k=4, where={"legs": 99}) == []
 
 
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_within_keeps_everything_else_out_and_ranks_the_rest_by_the_query(animals: KnowledgeBase, mode):
+    hits = animals.search(
+        "a cat that purrs, birds with silent flight", k=4, within=["dog", "owl", "unknown"], mode=mode
+    )
+    assert hits[0].doc_id == "owl"
+    assert {hit.doc_id for hit in hits} <= {"dog", "owl"}
+    assert [hit.doc_id for hit in animals.search("birds", k=1, within="owl")] == ["owl"]
+
+
+def test_within_nothing_or_only_unknown_ids_finds_nothing(animals: KnowledgeBase):
+    assert animals.search("cat", within=[]) == animals.search("cat", within=["unknown"]) == []
+
+
+def test_within_and_a_filter_both_hold(animals: KnowledgeBase):
+    found = animals.search("animal", k=4, within=["cat", "owl"], where={"legs": 4}, mode="dense")
+    assert [hit.doc_id for hit in found] == ["cat"]
+
+
+def test_a_long_text_is_found_within_by_any_of_its_parts(animals: KnowledgeBase):
+    animals.add(Passage(id="long", text="Nothing of note. " * 500 + "The quokka smiles at tourists."))
+    hits = animals.search("a quokka smiles", k=4, within=["long", "cat"])
+    assert hits[0].doc_id == "long"
+    assert "quokka" in hits[0].text
+
+
 def test_adding_again_changes_nothing_and_replacing_changes_one(animals: KnowledgeBase):
     assert animals.add(ANIMALS).model_dump() == {"added": 0, "updated": 0, "unchanged": 4}
     report = animals.add([*ANIMALS[:3], Passage(id="eel", title="Eel", text="An electric fish of the Amazon.")])
@@ -130,6 +156,7 @@ def test_hnsw_answers_like_the_scan(animals: KnowledgeBase, monkeypatch):
 
 async def test_every_verb_has_an_async_twin(animals: KnowledgeBase):
     assert (await animals.asearch("barks", k=1))[0].doc_id == "dog"
+    assert [hit.doc_id for hit in await animals.asearch("barks", k=1, within=["eel"])] == ["eel"]
     assert await animals.aget(["cat"]) == [ANIMALS[0]]
     assert await animals.acount() == 4
     assert (await animals.adescribe()).documents == 4

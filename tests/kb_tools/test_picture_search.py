@@ -68,6 +68,13 @@ def test_a_filter_holds_for_pictures_too(pictures: KnowledgeBase, charts):
     assert {hit.doc_id for hit in hits} == {"revenue", "rain", "heights"}
 
 
+def test_within_holds_for_pictures_too(pictures: KnowledgeBase, charts):
+    among = {"within": ["votes", "rain"], "k": 4}
+    assert {hit.doc_id for hit in pictures.search(image=charts["heights"], **among)} == {"votes", "rain"}
+    found = pictures.search(image=charts["rain"], where={"kind": "pie"}, **among)
+    assert [hit.doc_id for hit in found] == ["votes"]
+
+
 def test_bytes_come_back_and_deleted_pictures_are_gone(pictures: KnowledgeBase, charts):
     assert pictures.get(["rain"])[0].read() == charts["rain"]
     pictures.delete(["rain"])

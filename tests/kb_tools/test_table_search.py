@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from kb_tools import Catalog, KnowledgeBase, Table
 from kb_tools.errors import KBInputError, SQLError
+from kb_tools.tables import links
 
 STATIONS = Table(
     id="stations",
@@ -53,6 +56,33 @@ def test_a_table_comes_back_with_its_links(tables: KnowledgeBase):
 
 def test_a_table_counts_once_however_many_rows_match(tables: KnowledgeBase):
     assert sorted(hit.doc_id for hit in tables.search("station city passengers", k=2)) == ["medals", "stations"]
+
+
+def test_a_small_table_comes_with_all_its_links(tables: KnowledgeBase):
+    hit = tables.search("Who won gold at the winter games?", k=1)[0]
+    assert hit.metadata["links"] == {"Norway": ["/wiki/Norway"], "Germany": ["/wiki/Germany"]}
+
+
+def test_a_large_table_comes_with_the_links_of_the_rows_that_are_shown(catalog: Catalog):
+    links = [[["/s"], [f"/city/{n}", "/city"], []] for n in range(len(STATIONS.rows))]
+    kb = catalog.create("linked", description="Stations.", modality="table")
+    kb.add(STATIONS.model_copy(update={"links": links}))
+    hit = kb.search("passengers of the Grand Terminal in Zanzibar", k=1)[0]
+    assert hit.metadata["links"]["Zanzibar"] == ["/city/120", "/city"]
+    assert hit.metadata["links"]["Grand Terminal"] == ["/s"]
+    shown = {cell for line in hit.text.splitlines() if line.startswith("|") for cell in line.strip("| ").split(" | ")}
+    assert set(hit.metadata["links"]) <= shown
+    assert json.loads(json.dumps(hit.metadata)) == hit.metadata
+
+
+def test_a_cell_that_stands_in_several_rows_links_to_all_of_their_documents():
+    table = Table(id="t", header=["a"], rows=[["x"], ["x"], ["y"]], links=[[["1", "1"]], [["2", "1"]], [[]]])
+    assert links(table, range(3)) == {"x": ["1", "2"]}
+    assert links(table, [1]) == {"x": ["2", "1"]}
+
+
+def test_a_table_without_links_says_nothing_of_them(tables: KnowledgeBase):
+    assert "links" not in tables.search("passengers of the Grand Terminal", k=1)[0].metadata
 
 
 async def test_sql_counts_and_follows_what_is_added(tables: KnowledgeBase):

@@ -57,7 +57,7 @@ def problems(choice: Choice, view: View) -> list[str]:
     wrong = [f"{one.target} is not legal" for one in choice.actions if one.target not in legal]
     wrong += ["it asks nothing" for one in choice.actions if not getattr(one, "query", "?").strip()]
     wrong += ["a blank answer" for one in choice.actions if isinstance(one, Answer) and not one.text.strip()]
-    if not choice.actions or len({one.target for one in choice.actions}) < len(choice.actions):
+    if not choice.actions or len(set(choice.actions)) < len(choice.actions):
         wrong.append(f"it asks nobody, or somebody twice: {choice.actions}")
     if any(isinstance(one, Answer) for one in choice.actions) and len(choice.actions) > 1:
         wrong.append("it answers and asks")

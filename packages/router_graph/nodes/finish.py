@@ -19,7 +19,7 @@ from router_graph.view import View
 async def finish(resources: Resources, state: RouterState, runtime: Runtime[Any]) -> dict[str, Any]:
     """The answer with its citations, why the run ended, and the bill."""
     turn = Turn(resources, state, runtime)
-    view = View(question=state["asked"]["question"], menu=(), steps=turn.steps)
+    view = turn.view()
     said = [action for step, action in view.actions() if step is turn.steps[-1] and isinstance(action, Answer)]
     text = next((one.text.strip() for one in said if one.text.strip()), "") or best_answer(view)
     forced = turn.steps[-1]["decision"]["forced"]
@@ -44,10 +44,8 @@ async def finish(resources: Resources, state: RouterState, runtime: Runtime[Any]
 
 def best_answer(view: View) -> str:
     """What the evidence says; else what a model said last; else an honest sentence."""
-    if view.evidence:
-        from router_graph.evidence import short_answer
+    from router_graph.policies.closing import close
 
-        if found := short_answer(view.question, view.evidence):
-            return found
-    replies = [observation["text"] for _, _, observation in view.routes() if observation["status"] == "ok"]
-    return replies[-1] if replies else "No answer was found."
+    closing = close(view).actions[0]
+    assert isinstance(closing, Answer)
+    return closing.text

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 from router_graph.errors import SettingsError
 from router_graph.protocols.protocol import Protocol
+from router_graph.protocols.r1_router import R1Router
+from router_graph.protocols.router_r1 import RouterR1
 from router_graph.protocols.tags import Tags
+from router_graph.protocols.tool_calls import ToolCalls
 
-PROTOCOLS: dict[str, type[Protocol]] = {"tags": Tags}
+PROTOCOLS: dict[str, Callable[[], Protocol]] = {one.name: one for one in (Tags, RouterR1, R1Router, ToolCalls)}
+"""What makes the protocol of a name."""
 
 
 def protocol_named(name: str) -> Protocol:
-    """The protocol of a name. Raises `SettingsError`, which names the nearest."""
-    made = PROTOCOLS.get(name)
-    if made is None:
+    """The protocol of a name, its faults mended. Raises `SettingsError`, which names the nearest."""
+    make = PROTOCOLS.get(name)
+    if make is None:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(PROTOCOLS)}."
         raise SettingsError(f"There is no protocol {name!r}; {hint}")
-    return made()
+    return make()

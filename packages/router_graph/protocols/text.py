@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage
-
-from router_graph.actions import Route, RouteToKB
+from router_graph.actions import Malformed, Route, RouteToKB, RouteToLLM, action_from_dict
 from router_graph.citations import mark
-from router_graph.state import Hit, Observation
+from router_graph.state import Hit, Observation, Step
 
 MOST_CHARACTERS = 6_000
 """Of one observation."""
@@ -71,13 +68,13 @@ def render_hits(hits: Iterable[Hit], *, most: int = MOST_EVIDENCE_CHARACTERS) ->
 
 def information(route: Route, observation: Observation, *, most: int = MOST_CHARACTERS) -> str:
     """What came of a route, in its tag; at most so many characters between the tags."""
-    about = {"from": route.target, "query": cut(attribute(route.query), _MOST_OF_A_QUERY)}
+    about = {"from": attribute(route.target), "query": cut(attribute(route.query), _MOST_OF_A_QUERY)}
     if isinstance(route, RouteToKB) and route.linked:
         about["linked"] = cut(attribute(route.linked), _MOST_OF_A_QUERY)
     if observation["served"] not in ("", route.target):
         about["served"] = attribute(observation["served"])
     about["status"] = observation["status"]
-    opening = " ".join(f'{name}="{value}"' for name, value in {**about, "from": attribute(about["from"])}.items())
+    opening = " ".join(f'{name}="{value}"' for name, value in about.items())
     return f"<information {opening}>\n{findings(observation, most=most)}\n</information>"
 
 
@@ -94,20 +91,16 @@ def problem(text: str) -> str:
     return f"<problem>{escape(text)}</problem>"
 
 
-def human(text: str, images: Sequence[str] = ()) -> HumanMessage:
-    """A message of text, and pictures behind it."""
-    if not images:
-        return HumanMessage(text)
-    pictures: list[str | dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images]
-    return HumanMessage([{"type": "text", "text": text}, *pictures])
-
-
-def text_of(message: BaseMessage) -> str:
-    """The text of a message, whatever its content is."""
-    if isinstance(message.content, str):
-        return message.content
-    texts = (one if isinstance(one, str) else one.get("text") for one in message.content)
-    return "".join(text for text in texts if isinstance(text, str))
+def came_of(step: Step, *, most: int = MOST_CHARACTERS) -> list[str]:
+    """What came of the actions of a step, in their order: an `<information>` of each route, the problems of others."""
+    came = []
+    for position, data in enumerate(step.get("actions", ())):
+        action, observation = action_from_dict(data), step.get("observations", {}).get(str(position))
+        if isinstance(action, RouteToKB | RouteToLLM) and observation is not None:
+            came.append(information(action, observation, most=most))
+        elif isinstance(action, Malformed):
+            came.append(problem(action.problem))
+    return came
 
 
 def _document(hit: Hit) -> str:

@@ -1,0 +1,1 @@
+"""Metrics that score answers; the metric that scores is the metric that rewards."""
