@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from router_graph.protocols.protocol import Protocol, Reading
     from router_graph.resources import Resources
     from router_graph.rules import Exclusion
+    from router_graph.settings_live import load_router
     from router_graph.state import Hit, Observation, RouterInput, RouterOutput, RouterState, Step, merge_steps
     from router_graph.tool import router_as_tool
     from router_graph.view import View
@@ -74,6 +75,7 @@ _HOME = {
     "build_router_graph": "graph",
     "create_router": "graph",
     "format_bill": "bill",
+    "load_router": "settings_live",
     "make_answer_node": "nodes",
     "make_begin_node": "nodes",
     "make_kb_node": "nodes",
@@ -121,6 +123,7 @@ __all__ = [
     "build_router_graph",
     "create_router",
     "format_bill",
+    "load_router",
     "make_answer_node",
     "make_begin_node",
     "make_kb_node",

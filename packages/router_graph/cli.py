@@ -17,6 +17,7 @@ try:
     from kb_tools.cli import HELP, as_sentence, complain
     from kb_tools.cli import USER_ERRORS as KB_ERRORS
     from kb_tools.cli import app as kb_app
+    from router_graph import cli_ask, cli_chat, cli_init
     from router_graph.cli_pool import app as pool_app
     from router_graph.errors import RouterError
 except KeyboardInterrupt:  # importing takes long enough for a user to change their mind
@@ -58,6 +59,8 @@ app = typer.Typer(
     context_settings=HELP,
     pretty_exceptions_enable=False,
 )
+for commands in (cli_ask, cli_chat, cli_init):
+    commands.register(app)
 app.add_typer(kb_app, name="kb")
 app.add_typer(pool_app, name="pool")
 

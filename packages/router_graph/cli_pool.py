@@ -99,8 +99,8 @@ def test(
                 cli_pool_print.print_outcome(outcome, max(map(len, chosen)))
         return sorted(outcomes, key=lambda outcome: chosen.index(outcome["name"]))
 
-    with cli_pool_print.billed(ledger, as_json=as_json):
-        outcomes = asyncio.run(ask_all())
+    with cli_pool_print.billed(ledger, as_json=as_json), command_loop() as loop:
+        outcomes = loop.run(ask_all())
     if as_json:
         terminal.print_json({"models": outcomes, "spent": cli_pool_facts.spent(ledger)})
     if not all(outcome["ok"] for outcome in outcomes):
@@ -148,7 +148,8 @@ def probe(
 
     with cli_pool_print.billed(ledger, as_json=as_json):
         try:
-            asyncio.run(probe_all())
+            with command_loop() as loop:
+                loop.run(probe_all())
         finally:  # what was measured is paid for, and told even if the rest fails
             for report in () if as_json else reports:
                 cli_pool_print.print_report(report)

@@ -76,6 +76,10 @@ def read_question(state: RouterState) -> tuple[Asked, bool]:
         messages = messages[:place]
     if not isinstance(question, str) or not question.strip():
         raise QuestionError("The question is empty; ask something.")
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise QuestionError("The question holds bytes that are not UTF-8; write it in UTF-8.") from None
     if len(question) > MOST_CHARACTERS:
         raise QuestionError(
             f"The question has {len(question):,} characters, and at most {MOST_CHARACTERS:,} are taken; "

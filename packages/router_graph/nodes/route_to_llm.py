@@ -75,7 +75,9 @@ def messages_for(route: RouteToLLM, task: RouteTask, card: ModelCard) -> list[Ba
     """What the model is sent."""
     text = route.query
     if route.evidence and task["evidence"]:
-        text = f"{render_hits(task['evidence'])}\n\nQuestion: {route.query}"
+        # A token of a text is rarely less than three characters; a quarter of the context is left for the rest.
+        most = 24_000 if card.context is None else min(24_000, 3 * (3 * card.context // 4))
+        text = f"{render_hits(task['evidence'], most=most)}\n\nQuestion: {route.query}"
     content: str | list[str | dict[str, Any]] = text
     if task["images"] and card.vision:
         pictures = [{"type": "image_url", "image_url": {"url": url}} for url in task["images"]]

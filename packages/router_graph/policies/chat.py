@@ -110,12 +110,13 @@ class ChatPolicy(Policy):
             raise RouterError(f"The policy's model {self._model!r} was not asked, as {reason}.")
         messages, options = protocol.messages(view), self._options(view, protocol, means)
         try:
-            return Act(await self._ask(messages, options, means))
+            return _act(await self._ask(messages, options, means), protocol, view)
         except RequestRejectedError as error:
             if "stop" not in options or "stop" not in str(error):
                 raise
         self._takes_stop = False  # some models take no stop sequences; `Protocol.read` needs none
-        return Act(await self._ask(messages, {key: one for key, one in options.items() if key != "stop"}, means))
+        without = {key: one for key, one in options.items() if key != "stop"}
+        return _act(await self._ask(messages, without, means), protocol, view)
 
     def _options(self, view: View, protocol: Protocol, means: Means) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -181,6 +182,15 @@ class ChatPolicy(Policy):
 
 
 _CONFIG: RunnableConfig = {"tags": [TAG], "run_name": "policy"}
+
+
+def _act(reply: AIMessage, protocol: Protocol, view: View) -> Act:
+    """The reply as the model wrote it: LiteLLM, and some providers, take a leading `<think>` out of the text."""
+    thought, text = reply.additional_kwargs.get("reasoning_content"), reply.content
+    is_missing = isinstance(thought, str) and thought.strip() and isinstance(text, str) and "</think>" not in text
+    if not is_missing or protocol.tools(view):
+        return Act(reply)
+    return Act(reply.model_copy(update={"content": f"<think>{thought}</think>\n{text}"}))
 
 
 def _is_heard(means: Means) -> bool:

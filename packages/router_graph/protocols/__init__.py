@@ -12,12 +12,19 @@ from router_graph.protocols.router_r1 import RouterR1
 from router_graph.protocols.tags import Tags
 from router_graph.protocols.tool_calls import ToolCalls
 
-PROTOCOLS: dict[str, Callable[[], Protocol]] = {one.name: one for one in (Tags, RouterR1, R1Router, ToolCalls)}
-"""What makes the protocol of a name."""
+PROTOCOLS: dict[str, Callable[[], Protocol]] = {
+    "tags": Tags,
+    "tool_calls": ToolCalls,
+    "router_r1": RouterR1,
+    "router_r1:paper": lambda: RouterR1(mended=False),
+    "r1_router": R1Router,
+    "r1_router:paper": lambda: R1Router(mended=False),
+}
+"""What makes the protocol of a name; `:paper` keeps the faults of the papers' code."""
 
 
 def protocol_named(name: str) -> Protocol:
-    """The protocol of a name, its faults mended. Raises `SettingsError`, which names the nearest."""
+    """The protocol of a name. Raises `SettingsError`, which names the nearest."""
     make = PROTOCOLS.get(name)
     if make is None:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1)

@@ -26,7 +26,8 @@ class Protocol(ABC):
     """A pure object: a view becomes messages, a reply becomes actions. The parser that runs the graph is the parser
     that a reward calls."""
 
-    name: ClassVar[str]
+    name: str
+    """What logs and settings call it: protocols of one name speak alike."""
     stop: ClassVar[tuple[str, ...]] = ()
     """Texts after which a sampler may stop."""
 

@@ -98,6 +98,8 @@ class R1Router(Protocol):
     stop = ("</answer>",)
 
     def __init__(self, mended: bool = True, *, most_characters: int = MOST_CHARACTERS) -> None:
+        if not mended:
+            self.name = f"{self.name}:paper"
         self._mended, self._most = mended, most_characters
 
     def role(self, view: View) -> Role:

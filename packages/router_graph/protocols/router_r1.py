@@ -75,6 +75,8 @@ class RouterR1(Protocol):
     stop = ("</search>", "</answer>")
 
     def __init__(self, mended: bool = True, *, continues: bool = False, most_characters: int = MOST_CHARACTERS) -> None:
+        if not mended:
+            self.name = f"{self.name}:paper"
         self._mended, self._continues, self._most = mended, continues, most_characters
 
     def messages(self, view: View) -> list[BaseMessage]:

@@ -34,6 +34,7 @@ def picture() -> str:
         ({"question": "   "}, "The question is empty"),
         ({"messages": [AIMessage("hi")]}, "There is no question"),
         ({"messages": [HumanMessage("")]}, "The question is empty"),
+        ({"question": "caf\udce9"}, "not UTF-8"),
         ({"question": "x" * 2**20}, "1,048,576 characters"),
         ({"question": "x", "images": ["/etc/passwd"]}, "must be a URL of the form data:image"),
         ({"question": "x", "images": ["http://127.0.0.1/a.png"]}, "must be a URL of the form data:image"),

@@ -6,11 +6,11 @@ import asyncio
 from typing import TypedDict
 
 import pytest
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
 
-from router_graph import errors
+from router_graph import create_router, errors
 from router_graph.ledger import Ledger
 from router_graph.policies.chat import TAG, ChatPolicy
 from router_graph.policies.policy import Means
@@ -128,3 +128,16 @@ def test_an_unknown_price_is_refused_in_one_sentence_that_says_how_to_give_it(mo
     assert "'input': 0.15" in str(caught.value)
     assert "'free'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_thought_that_the_transport_took_out_of_the_text_is_put_back():
+    class Reasoning(FakeListChatModel):
+        def _generate(self, *args, **kwargs):
+            result = super()._generate(*args, **kwargs)
+            result.generations[0].message.additional_kwargs["reasoning_content"] = "It is the capital."
+            return result
+
+    policy = ChatPolicy.of(Reasoning(responses=["<answer>Prague</answer>"]), price="free", name="mine", streams=False)
+    step = create_router(policy=policy).invoke({"question": "Which city?"})["steps"][0]
+    assert step["thought"] == "It is the capital."
+    assert step["reply"].startswith("<think>It is the capital.</think>")
