@@ -11,6 +11,7 @@ import typer
 
 from kb_tools.cli import HELP, as_sentence
 from kb_tools.cli_command import PlainCommand
+from router_graph.cli_loop import command_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

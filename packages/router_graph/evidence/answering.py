@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from router_graph.citations import mark
 from router_graph.evidence.links import links_of
-from router_graph.evidence.rows import Rows, rows_of
+from router_graph.evidence.lookup import cell_of, pinned
+from router_graph.evidence.rows import Rows, heading, rows_of
 from router_graph.evidence.spans import Asked, asked_for, is_year, spans
 from router_graph.evidence.words import rarity, words
 from router_graph.state import Hit
@@ -29,6 +30,7 @@ LIKELY_YEAR = -2.0
 OWN_TITLE = -1.5
 """A name out of the title: passages repeat what they are about."""
 _NEAR = 15
+_IS = re.compile(r" ?,? ?(?:is|was|are|were) (?:the|a|an|one)\b")
 _READ = 20_000
 """Characters of a document that are read."""
 _LONGEST = 300
@@ -55,26 +57,67 @@ def short_answer(question: str, hits: Iterable[Hit]) -> str:
 
     Where no span is of the kind that is asked for, and for what must be explained, it is the best sentence.
     """
-    units = _units(list(hits))
+    hits = list(hits)
+    asked = asked_for(question)
+    if (cell := _looked_up(question, asked, hits)) is not None:
+        return _cited(*cell)
+    units = _units(hits)
     wanted = sorted(set(words(question)))
     worth = rarity(wanted, [unit.own for unit in units])
-    asked = asked_for(question)
+    meant = _meant(question, hits)
     best: tuple[float, str, Hit] | None = None
     sentence: tuple[float, str, Hit] | None = None
     for unit in units:
         fit = sum(worth[word] for word in wanted if word in unit.context)
         fit += len(unit.own.intersection(wanted)) / max(1, len(wanted))
+        known = meant.get((unit.hit["kb"], unit.hit["doc_id"])) or meant.get(unit.hit["doc_id"])
+        if known is not None and not unit.cells:
+            fit += P["meant"] + P["said"] * bool(known & unit.own)
+        else:
+            known = frozenset()
+        own = sum(worth[word] for word in wanted if word in unit.own)
+        fit += P["own"] * own
         own_fit = fit + sum(worth[word] for word in wanted if word in unit.own)
         if sentence is None or own_fit > sentence[0]:
             sentence = (own_fit, unit.text[:_LONGEST], unit.hit)
-        for text, bonus in _candidates(unit, asked, frozenset(wanted)):
+        for text, bonus in _candidates(unit, asked, frozenset(wanted) | known):
             if best is None or fit + bonus > best[0]:
                 best = (fit + bonus, text, unit.hit)
     chosen = best or sentence
     if chosen is None:
         return ""
-    text = "".join(c if c.isprintable() else " " for c in chosen[1].translate(_ONE_LINE))
-    return f"{' '.join(text.split())} {mark(chosen[2]['kb'], chosen[2]['doc_id'])}"
+    return _cited(chosen[1], chosen[2])
+
+
+P = dict(meant=0.0, said=0.0, own=0.0, subj=0.0)
+
+
+def _looked_up(question: str, asked: Asked, hits: Sequence[Hit]) -> tuple[str, Hit] | None:
+    """The cell that says it all."""
+    if asked.kind == "sentence":
+        return None
+    for hit in hits:
+        if (table := rows_of(hit)) and (pin := pinned(question, table, heading(hit))) and len(pin.left) <= 1:
+            cell = cell_of(pin, table, question, asked)
+            if cell:
+                return cell, hit
+    return None
+
+
+def _meant(question: str, hits: Sequence[Hit]) -> dict[str, frozenset[str]]:
+    found = {}
+    for hit in hits:
+        if (table := rows_of(hit)) and (pin := pinned(question, table, heading(hit))):
+            links = links_of(hit)
+            for cell in table.cells[pin.row]:
+                for one in links.get(cell, ()):
+                    found[one] = found.get(one, frozenset()) | frozenset(words(cell))
+    return found
+
+
+def _cited(text: str, hit: Hit) -> str:
+    shown = "".join(c if c.isprintable() else " " for c in text.translate(_ONE_LINE))
+    return f"{' '.join(shown.split())} {mark(hit['kb'], hit['doc_id'])}"
 
 
 def _units(hits: Sequence[Hit]) -> list[_Unit]:
@@ -134,6 +177,10 @@ def _candidates(unit: _Unit, asked: Asked, wanted: frozenset[str]) -> Iterator[t
         if asked.kind == "number":
             bonus += COUNTED_NOUN * bool(noun.intersection(words(unit.text[span.end() : span.end() + _NEAR])[:1]))
             bonus += LIKELY_YEAR * is_year(span[0])
-        if asked.kind == "name":
+        if asked.kind in ("name", "person"):
             bonus += OWN_TITLE * (said <= title)
+            if P["subj"]:
+                after = unit.text[span.end() : span.end() + 40]
+                if _IS.match(after):
+                    bonus += P["subj"] + (-OWN_TITLE if said <= title and P.get("undo") else 0)
         yield span[0], bonus

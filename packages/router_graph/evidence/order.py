@@ -15,6 +15,8 @@ _LOW = frozenset(
     "least lowest fewest smallest shortest earliest oldest first minimum slowest lightest smaller lower fewer "
     "earlier".split()
 )
+ORDERING = _HIGH | _LOW | {"many", "much"}
+"""Words that ask for an end of an order, or for a count."""
 _OF_TIME = frozenset("earliest latest oldest youngest newest recent first last earlier later".split())
 _TIME = re.compile(
     r"year|date|season|founded|born|birth|elected|opened|released?|established|debut|\bage\b", re.IGNORECASE

@@ -51,6 +51,11 @@ def rows_of(hit: Hit) -> Rows | None:
     return None
 
 
+def heading(hit: Hit) -> str:
+    """What stands over a hit: its title, and its section where it has one."""
+    return f"{hit['title']} {hit['metadata'].get('section', '')}"
+
+
 def _cells(line: str) -> list[str]:
     inner: Sequence[str] = _BAR.split(line.removeprefix("|"))
     return [cell.strip().replace("\\|", "|") for cell in (inner[:-1] if line.endswith("|") else inner)]

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["number", "year", "date", "name", "sentence"]
+Kind = Literal["number", "year", "date", "name", "person", "sentence"]
 
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _YEAR = r"(?:1\d|20)\d\d"
 _NAME = r"[^\W\d_a-z][\w'\u2019.&-]*"
+_NAMES = re.compile(rf"{_NAME}(?: (?:(?:of|the|de|la|du|von|van|and|&|for) ){{0,2}}{_NAME})*")
 _SPANS: dict[Kind, re.Pattern[str]] = {
     "number": re.compile(
         r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,15})?(?!\w)"
@@ -21,7 +22,8 @@ _SPANS: dict[Kind, re.Pattern[str]] = {
     "date": re.compile(
         rf"\b(?:\d{{1,2}} {_MONTH}(?: ?,? ?\d{{4}})?|{_MONTH} \d{{1,2}}(?: ?, ?\d{{4}})?|{_MONTH} \d{{4}}|{_YEAR})\b"
     ),
-    "name": re.compile(rf"{_NAME}(?: (?:(?:of|the|de|la|du|von|van|and|&|for) ){{0,2}}{_NAME})*"),
+    "name": _NAMES,
+    "person": _NAMES,
     "sentence": re.compile(r".+"),
 }
 _ASKING = re.compile(r"\b(how|what|which|who|whom|whose|when|where|why)\b", re.IGNORECASE)
@@ -65,12 +67,21 @@ def asked_for(question: str) -> Asked:
         return Asked("sentence", noun)
     if word == "when" or re.match(r"\w+ (?:date|day|month)\b", rest, re.IGNORECASE):
         return Asked("date", noun)
+    if word in ("who", "whom", "whose"):
+        return Asked("person", noun)
     return Asked("year" if "year" in noun.split()[:2] else "name", noun)
 
 
 def spans(kind: Kind, text: str) -> Iterator[re.Match[str]]:
     """The spans of this kind, from left to right."""
     return _SPANS[kind].finditer(text)
+
+
+def is_of_kind(kind: Kind, cell: str) -> bool:
+    """Whether a table's cell, whose words need no capitals, can be what is asked for."""
+    if kind in ("number", "year", "date"):
+        return any(c.isdigit() for c in cell)
+    return any(c.isalpha() for c in cell) if kind == "person" else bool(cell)
 
 
 def is_year(span: str) -> bool:

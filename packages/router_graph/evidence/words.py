@@ -32,7 +32,8 @@ def rarity(wanted: Collection[str], texts: Iterable[Collection[str]]) -> dict[st
 
 def _stem(word: str) -> str:
     if word[0].isdigit():
-        return word.replace(",", "")
+        number = word.replace(",", "")
+        return number.rstrip("0").rstrip(".") if "." in number else number
     if len(word) > 4 and word.endswith("ies"):
         return f"{word[:-3]}y"
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
