@@ -54,7 +54,8 @@ class Story:
             case "step":
                 self._waiting, self._said = ["the policy"], ""
             case "token":
-                self._said = (self._said + event["text"])[-_RESULT:]
+                before = "" if event["again"] else self._said
+                self._said = (before + event["text"])[-_RESULT:]
             case "problem":
                 self._print(f"   ! {_cut(event['text'], _RESULT)}")
             case "decision":
@@ -91,8 +92,8 @@ class Story:
                 case "kb" | "llm":
                     key = f"{action['kind']}:{action.get('kb') or action.get('model')}"
                     self._waiting.append(key)
-                    linked = f" (linked from {action['linked']})" if action.get("linked") else ""
-                    self._print(f"    → {_cut(key, _RESULT)}: {_cut(action['query'], _QUERY)}{_cut(linked, _RESULT)}")
+                    linked = f" ({_cut('linked from ' + action['linked'], _RESULT)})" if action.get("linked") else ""
+                    self._print(f"    → {_cut(key, _RESULT)}: {_cut(action['query'], _QUERY)}{linked}")
                 case "note":
                     self._print(f"    · {_cut(action['text'], _QUERY) or 'it has enough.'}")
                 case "malformed":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from router_graph.actions import Action, Malformed, RouteToKB, RouteToLLM
+from router_graph.actions import Action, Answer, Malformed, Note, RouteToKB, RouteToLLM
+from router_graph.protocols.scan import Element
 from router_graph.protocols.text import attribute, escape
 from router_graph.view import View
 
@@ -35,6 +36,19 @@ def route_to(name: str, query: str, given: Mapping[str, object], view: View) -> 
     if linked.startswith("[") and linked.endswith("]"):
         linked = linked[1:-1]
     return RouteToKB(name, query, k, linked or None)
+
+
+def answer_or_note(element: Element) -> Answer | Note | Malformed | None:
+    """What an `<answer>` or a `<note>` says; None for another element."""
+    body, enough = element.body, truth(element.attributes.get("enough", ""))
+    match element.tag:
+        case "answer":
+            return Answer(body) if body else Malformed("The <answer> is empty; write the answer between its tags.")
+        case "note" if body or enough:
+            return Note(body, enough)
+        case "note":
+            return Malformed("The <note> is empty; write it between its tags.")
+    return None
 
 
 def key_of(name: str, view: View) -> str | None:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, BaseMessage
 
 from router_graph.actions import Action, Answer, Malformed, Note, RouteToKB, RouteToLLM, action_from_dict
-from router_graph.protocols.elements import key_of, route_to, truth, written
+from router_graph.protocols.elements import answer_or_note, key_of, route_to, written
 from router_graph.protocols.menu import DUE, earlier
 from router_graph.protocols.messages import human, text_of
 from router_graph.protocols.protocol import Protocol, Reading
@@ -184,14 +184,8 @@ def _action(element: Element | Malformed, view: View) -> Action:
     if isinstance(element, Malformed):
         return element
     given, body = element.attributes, element.body
-    match element.tag:
-        case "answer":
-            return Answer(body) if body else Malformed("The <answer> is empty; write the answer between its tags.")
-        case "note":
-            enough = truth(given.get("enough", ""))
-            return (
-                Note(body, enough) if body or enough else Malformed("The <note> is empty; write it between its tags.")
-            )
+    if (said := answer_or_note(element)) is not None:
+        return said
     if ":" not in body:
         return Malformed(f"There is no colon in <search> {body[:80]} </search>; write <search> Name: query </search>.")
     name, _, query = body.partition(":")

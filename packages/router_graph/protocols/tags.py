@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from router_graph.actions import Action, Answer, Malformed, Note, RouteToKB, RouteToLLM
-from router_graph.protocols.elements import route_to, truth, written
+from router_graph.protocols.elements import answer_or_note, route_to, written
 from router_graph.protocols.menu import facts, menu
 from router_graph.protocols.messages import human, text_of, with_tail
 from router_graph.protocols.protocol import Protocol, Reading
@@ -79,14 +79,8 @@ def _action(element: Element | Malformed, view: View) -> Action:
     if isinstance(element, Malformed):
         return element
     given, body = element.attributes, element.body
-    match element.tag:
-        case "answer":
-            return Answer(body) if body else Malformed("The <answer> is empty; write the answer between its tags.")
-        case "note":
-            enough = truth(given.get("enough", ""))
-            return (
-                Note(body, enough) if body or enough else Malformed("The <note> is empty; write it between its tags.")
-            )
+    if (said := answer_or_note(element)) is not None:
+        return said
     return route_to(given.get("to", ""), body, given, view) or Malformed(
         f"There is no source {given.get('to', '')[:80]!r} to route to; {_sources(view)}"
     )
