@@ -192,14 +192,18 @@ class RouterState(RouterInput, RouterOutput, total=False):
 
 
 def as_hit(hit: Mapping[str, Any]) -> Hit:
-    """The fields of a hit, and no others."""
+    """The fields of a hit, and no others. Raises `TypeError` for a text or a title that is none."""
+    title, text = hit["title"] or "", hit["text"]
+    for field, value in (("title", title), ("text", text)):
+        if not isinstance(value, str):
+            raise TypeError(f"a hit's {field} is a str, and not {value!r:.80}")
     return Hit(
         kb=hit["kb"],
-        doc_id=hit["doc_id"],
-        title=hit["title"],
-        text=hit["text"],
+        doc_id=str(hit["doc_id"]),
+        title=title,
+        text=text,
         score=float(hit["score"]),
-        metadata={str(key): plain(value) for key, value in hit["metadata"].items()},
+        metadata={str(key): plain(value) for key, value in (hit["metadata"] or {}).items()},
     )
 
 

@@ -1,0 +1,53 @@
+"""Knowledge bases of other makes return and raise what they like: the run ends with an answer all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from router_graph import Answer, RouteToKB, create_router
+from support.routing import Script, Shelf, statuses
+
+
+class Foreign:
+    """A knowledge base that returns what it is given, or raises it."""
+
+    name, description = "odd", "Odd things."
+
+    def __init__(self, found) -> None:
+        self._found = found
+
+    async def asearch(self, query, k):
+        if isinstance(self._found, BaseException):
+            raise self._found
+        return self._found
+
+
+def hit(**fields) -> dict:
+    return {"doc_id": "1", "title": "One", "text": "Frank Herbert wrote Dune.", "score": 1.0, "metadata": {}, **fields}
+
+
+@pytest.mark.parametrize("policy", ["heuristic", "gate", "fanout"])
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        (None, "failed"),
+        ([hit(text=None)], "failed"),
+        ([hit(text=b"bytes")], "failed"),
+        ([hit(title=7)], "failed"),
+        ([hit(title=None)], "ok"),
+        ([hit(metadata=None)], "ok"),
+        ([hit(doc_id=7)], "ok"),
+        ([hit(metadata={"links": ["no", "mapping"]})], "ok"),
+    ],
+)
+def test_what_is_no_hit_is_an_observation_that_says_so(policy, found, status):
+    result = create_router([Foreign(found)], policy=policy).invoke({"question": "Who wrote Dune?"})
+    assert statuses(result)[0] == [status]
+    assert result["answer"].startswith("Frank Herbert" if status == "ok" else "No answer was found")
+
+
+@pytest.mark.parametrize("links", [["no", "mapping"], {"a": None}, {"a": "no list"}, "text"])
+def test_links_of_another_form_are_no_links(links):
+    script = Script(RouteToKB("odd", "x"), RouteToKB("odd", "y", linked="odd:1"), Answer("Done."))
+    result = create_router([Foreign([hit(metadata={"links": links})]), Shelf("docs")], policy=script)
+    assert result.invoke({"question": "?!"})["answer"] == "Done."
