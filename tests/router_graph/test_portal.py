@@ -6,6 +6,8 @@ import asyncio
 import gc
 import threading
 
+import pytest
+
 from router_graph.pool import portal
 
 
@@ -39,3 +41,17 @@ def test_a_stream_collected_under_a_lock_that_the_portal_needs_does_not_stop_the
     threading.Thread(target=collect, daemon=True).start()
     assert is_collected.wait(10)
     assert is_closed.wait(10)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+@pytest.mark.timeout(20)
+def test_a_call_that_exits_is_heard_by_its_caller_and_the_next_one_runs(error):
+    async def leave():
+        raise error
+
+    async def stay():
+        return 7
+
+    with pytest.raises(error):
+        portal.run(leave())
+    assert portal.run(stay()) == 7

@@ -106,6 +106,14 @@ def _running() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None or _pid != os.getpid():
             _loop, _pid = asyncio.new_event_loop(), os.getpid()
-            _thread = threading.Thread(target=_loop.run_forever, name="polyroute-pool", daemon=True)
+            _thread = threading.Thread(target=_run_forever, args=(_loop,), name="polyroute-pool", daemon=True)
             _thread.start()
         return _loop
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop. Where a call exits, asyncio lets that end its loop; it is for the caller to hear, not for us."""
+    while True:
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            loop.run_forever()
+            return
