@@ -44,9 +44,13 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
     except TimeoutError:
         error_name = "TimeoutError"
         return visit.told(visit.failed(f"{route.kb!r} did not answer within {limit_s:.3g} s."))
-    except Exception as error:  # whatever a foreign knowledge base raises; its siblings' results must not be lost
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # whatever a foreign knowledge base raises; its siblings' results must not be lost
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         error_name = type(error).__name__
-        return visit.told(visit.failed(f"{route.kb!r} failed: {error or error_name}"))
+        return visit.told(visit.failed(f"{route.kb!r} failed: {str(error) or error_name}"))
     finally:
         # What it takes is what was reserved: a search that broke off may have been charged for as well.
         took = Amount(most.picousd, 0, 1, round(1000 * visit.seconds))
@@ -61,3 +65,9 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
         seconds=visit.seconds,
     )
     return visit.told(observation, met=[route.kb])
+
+
+def _is_cancelled() -> bool:
+    """Whether the run is cancelled, and not something inside of the knowledge base alone."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from router_graph import Answer, RouteToKB, create_router
@@ -51,3 +53,26 @@ def test_links_of_another_form_are_no_links(links):
     script = Script(RouteToKB("odd", "x"), RouteToKB("odd", "y", linked="odd:1"), Answer("Done."))
     result = create_router([Foreign([hit(metadata={"links": links})]), Shelf("docs")], policy=script)
     assert result.invoke({"question": "?!"})["answer"] == "Done."
+
+
+class OwnError(BaseException):
+    """Not an `Exception`, as those of some task groups."""
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (asyncio.CancelledError(), "CancelledError"),
+        (OwnError("odd"), "odd"),
+        (BaseExceptionGroup("several", [OwnError()]), "several (1 sub-exception)"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_whatever_a_knowledge_base_raises_is_an_observation_and_its_sibling_keeps_its_hits(error, told, how):
+    script = Script([RouteToKB("odd", "x"), RouteToKB("docs", "x")], Answer("Done."))
+    graph = create_router([Foreign(error), Shelf("docs")], policy=script)
+    given = {"question": "?!"}
+    result = graph.invoke(given) if how == "sync" else asyncio.run(graph.ainvoke(given))
+    assert statuses(result) == [["failed", "ok"], []]
+    assert result["steps"][0]["observations"]["0"]["text"] == f"'odd' failed: {told}"
