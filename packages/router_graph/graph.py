@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from langgraph.channels import EphemeralValue
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer
@@ -24,6 +25,13 @@ from router_graph.protocols.protocol import Protocol
 from router_graph.resources import Resources
 from router_graph.rules import Exclusion
 from router_graph.state import RouterInput, RouterOutput, RouterState
+
+
+class _State(RouterState, total=False):
+    """The input of a turn lasts until it has begun: what could not be asked must not be asked in place of the next."""
+
+    question: Annotated[str, EphemeralValue]
+    images: Annotated[list[str], EphemeralValue]
 
 
 def build_router_graph(
@@ -54,7 +62,7 @@ def build_router_graph(
             defaults=defaults,
             accounts=accounts,
         )
-    graph = StateGraph(RouterState, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput)
+    graph = StateGraph(_State, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput)
     for core in (begin, think, route_to_kb, route_to_llm, finish):
         graph.add_node(core.__name__, Node(core, resources, core.__name__))
     graph.add_edge(START, "begin")

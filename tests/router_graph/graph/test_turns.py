@@ -200,3 +200,12 @@ def test_a_hundred_threads_leave_no_account_open():
     from router_graph.explain import resources_of
 
     assert not resources_of(graph).accounts._live and not resources_of(graph).accounts._kept
+
+
+@pytest.mark.parametrize("wrong", [{"question": "Old?", "images": ["no picture"]}, {"question": "Old?" * 100_000}])
+def test_what_could_not_be_asked_is_not_asked_in_place_of_the_next_question(wrong):
+    graph = create_router([Shelf("docs")], policy=Script(echo), checkpointer=InMemorySaver())
+    for given in ({"messages": [HumanMessage("New?")]}, {"question": "New?"}):
+        with pytest.raises(RouterError):
+            graph.invoke(wrong, THREAD)
+        assert graph.invoke(given, THREAD)["answer"].startswith("New? after")
