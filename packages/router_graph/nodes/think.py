@@ -104,15 +104,15 @@ async def _shadow(turn: Turn) -> _Shadow:
     policy, tab, view = turn.resources.policy(turn.settings["shadow"]), Tab(turn.ledger), turn.view()
     facts: dict[str, Any] = {"policy": policy.name, "version": policy.version}
     met, rules = turn.state.get("met", ()), turn.resources.rules
-    reason = None if policy.card is None else rules.against_model(policy.card, met)
-    if reason is not None:
-        return _Shadow({**facts, "problem": f"It was not asked: {reason}."}, {})
     means = Means(ledger=tab, deadline_s=view.left["seconds"], allowed=lambda card: rules.against_model(card, met))
     try:
+        reason = None if policy.card is None else rules.against_model(policy.card, met)
+        if reason is not None:
+            return _Shadow({**facts, "problem": f"It was not asked: {reason}."}, {})
         act = await policy.act(view, turn.protocol, means)
-    except RouterError as error:
-        return _Shadow({**facts, "problem": str(error), "usd": tab.spent.usd}, tab.entries)
-    reading = turn.protocol.read(act.reply, view)
+        reading = turn.protocol.read(act.reply, view)
+    except Exception as error:  # whatever is wrong with it, it only logs
+        return _Shadow({**facts, "problem": str(error) or type(error).__name__, "usd": tab.spent.usd}, tab.entries)
     facts |= {"thought": reading.thought, "actions": [action_as_dict(one) for one in reading.actions]}
     facts |= {"probabilities": act.probabilities and dict(act.probabilities), "usd": tab.spent.usd}
     return _Shadow(facts, tab.entries)

@@ -88,10 +88,11 @@ def test_a_shadow_is_logged_and_not_followed():
     assert first["shadow"]["actions"] == [{"kind": "kb", "kb": "b", "query": "shadow"}]
 
 
-def test_a_shadow_that_fails_is_logged_and_nothing_else_happens():
+@pytest.mark.parametrize("error", [RouterError("broken"), ValueError("broken")])
+def test_a_shadow_that_fails_is_logged_and_nothing_else_happens(error):
     class Failing(Script):
         async def act(self, view, protocol, means):
-            raise RouterError("broken")
+            raise error
 
     graph = create_router([Shelf("a")], policy=Script(Answer("a")), policies=[Failing(name="other")])
     result = graph.invoke({"question": "?!"}, context=RouterContext(shadow="other"))
