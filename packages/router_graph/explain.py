@@ -15,7 +15,7 @@ from router_graph.actions import action_as_dict
 from router_graph.context import RouterContext
 from router_graph.errors import SettingsError
 from router_graph.ledger import Ledger
-from router_graph.nodes.begin import read_question
+from router_graph.nodes.begin import check, met_by, read_question
 from router_graph.nodes.node import Node
 from router_graph.policies.policy import Means
 from router_graph.pool import portal
@@ -77,10 +77,10 @@ async def apreview(
     messages = [*before.get("messages", ()), *convert_to_messages(given.get("messages") or ())]
     begun = {**before, **given, "messages": messages}
     asked, _ = read_question(begun)  # type: ignore[arg-type]
-    settings = resources.settings(context)
-    return await _decide(
-        resources, {**begun, "asked": asked, "settings": settings, "menu": resources.menu(), "steps": []}
-    )
+    settings, met = resources.settings(context), met_by(begun)  # type: ignore[arg-type]
+    check(resources, {**settings, "ask_above_usd": None}, begun.get("pin"), met, Runtime())  # here nobody is asked
+    fresh = {"asked": asked, "settings": settings, "menu": resources.menu(), "met": met, "steps": [], "ledger": {}}
+    return await _decide(resources, {**begun, **fresh})
 
 
 def replay(

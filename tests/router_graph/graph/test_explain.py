@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from router_graph import (
     Answer,
     Choice,
+    Exclusion,
     Knowledge,
     RouterContext,
     RouterError,
@@ -19,6 +21,7 @@ from router_graph import (
     replay,
 )
 from router_graph.policies.policy import ChoicePolicy
+from router_graph.pool import ModelCard, ModelPool
 from support.routing import Script, Shelf
 
 THREAD = {"configurable": {"thread_id": "t"}}
@@ -98,3 +101,22 @@ def test_a_shadow_that_fails_is_logged_and_nothing_else_happens(error):
     result = graph.invoke({"question": "?!"}, context=RouterContext(shadow="other"))
     assert result["answer"] == "a"
     assert result["steps"][0]["shadow"]["problem"] == "broken"
+
+
+def test_a_preview_of_the_next_turn_has_the_whole_budget_again_and_is_the_decision_that_is_then_taken():
+    graph, context = router(), RouterContext(usd=0.0015)
+    assert graph.invoke({"question": "One?"}, THREAD, context=context)["ledger"]
+    expected = preview(graph, "Two?", context=context, state=graph.get_state(THREAD).values)
+    taken = graph.invoke({"question": "Two?"}, THREAD, context=context)["steps"][0]
+    assert (expected.actions, expected.replay_id) == (taken["actions"], taken["decision"]["replay_id"])
+
+
+def test_a_preview_knows_what_the_messages_have_met_and_refuses_what_a_turn_would_refuse():
+    pool = ModelPool([ModelCard(name="cloud", price="free")])
+    rules = [Exclusion(knowledge_bases=["a"], models=["cloud"])]
+    graph = create_router([Shelf("a")], pool=pool, policy=Script(RouteToKB("a", "x"), Answer("a")), exclusions=rules)
+    said = graph.invoke({"question": "One?"})["messages"]
+    told = preview(graph, {"messages": [*said, HumanMessage("Two?")]})
+    assert {one["key"]: bool(one["masked"]) for one in told.options}["llm:cloud"]
+    with pytest.raises(RouterError, match="pin names 'kb:b'"):
+        preview(graph, {"question": "Two?", "pin": "kb:b"})
