@@ -50,7 +50,8 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
         error_name = type(error).__name__
-        return visit.told(visit.failed(f"{route.kb!r} failed: {str(error) or error_name}"))
+        told = visit.failed(f"{route.kb!r} failed: {str(error) or error_name}")
+        return visit.told(told, met=[route.kb])  # an error may quote a document
     finally:
         # What it takes is what was reserved: a search that broke off may have been charged for as well.
         took = Amount(most.picousd, 0, 1, round(1000 * visit.seconds))

@@ -63,6 +63,19 @@ def test_what_an_answer_was_made_of_goes_with_the_message_into_another_thread():
     assert statuses(other)[0] == ["refused"]
 
 
+def test_what_an_error_of_a_knowledge_base_says_is_met_as_well():
+    def relay(view):
+        return RouteToLLM("cloud", view.steps[0]["observations"]["0"]["text"])
+
+    bases = [Shelf("hr", error=ValueError("no number: the salary of Ann"))]
+    script = Script(RouteToKB("hr", "x"), relay, Answer("a"))
+    assert statuses(ask(create_router(bases, pool=pool(), policy=script, exclusions=[HR]))) == [
+        ["failed"],
+        ["refused"],
+        [],
+    ]
+
+
 def test_a_fallback_is_held_to_the_rules_as_well():
     graph = router(RouteToKB("hr", "x"), RouteToLLM("local", "x"), Answer("a"), pool=pool(local_fails=True))
     told = ask(graph)["steps"][1]["observations"]["0"]
