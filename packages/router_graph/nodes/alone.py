@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 
 from router_graph.actions import Route, RouteToKB, RouteToLLM, action_as_dict
 from router_graph.errors import SettingsError, UnknownModelError
-from router_graph.nodes.begin import context_of, read_question
+from router_graph.nodes.begin import MET, context_of, read_question
 from router_graph.nodes.node import Core
 from router_graph.nodes.route_to_kb import route_to_kb
 from router_graph.nodes.route_to_llm import route_to_llm
@@ -50,7 +50,9 @@ def speak_alone(resources: Resources, model: str | None) -> Core:
         route = RouteToLLM(name, _question(state), evidence=bool(state.get("hits")))
         task = _task(resources, state, runtime, route, 0)
         update = _together(resources, [await route_to_llm(resources, task, runtime)], [task])
-        return {**update, "messages": [AIMessage(update["observation"]["text"], id=f"{task['turn']}-reply")]}
+        about = {MET: task["met"]}
+        reply = AIMessage(update["observation"]["text"], id=f"{task['turn']}-reply", response_metadata=about)
+        return {**update, "messages": [reply]}
 
     return speak
 

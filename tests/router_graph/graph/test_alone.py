@@ -9,10 +9,13 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from router_graph import (
     Answer,
+    Exclusion,
     Resources,
     RouterError,
     RouterState,
     RouteToKB,
+    RouteToLLM,
+    create_router,
     make_answer_node,
     make_kb_node,
     make_llm_node,
@@ -20,7 +23,7 @@ from router_graph import (
     route_after_think,
 )
 from router_graph.pool import ModelCard, ModelPool
-from support.routing import Script, Shelf
+from support.routing import Script, Shelf, statuses
 
 GIVEN = {"messages": [HumanMessage("Which city?")]}
 
@@ -28,6 +31,21 @@ GIVEN = {"messages": [HumanMessage("Which city?")]}
 class Found(MessagesState):
     hits: list
     observation: dict
+
+
+def test_what_a_single_model_was_shown_goes_with_its_message_for_the_rules_of_another_graph():
+    cards = [ModelCard(name="m", price="free", transport="t"), ModelCard(name="other", price="free", transport="t")]
+    pool = ModelPool(cards, transports={"t": FakeListChatModel(responses=["Ann earns 7."])})
+    app = StateGraph(Found)
+    app.add_node("search", make_kb_node(Shelf("hr")))
+    app.add_node("write", make_llm_node(pool, "m"))
+    app.add_edge(START, "search")
+    app.add_edge("search", "write")
+    said = app.compile().invoke(GIVEN)["messages"]
+    rules = [Exclusion(knowledge_bases=["hr"], models=["other"])]
+    script = Script(RouteToLLM("other", "x"), Answer("a"))
+    graph = create_router([Shelf("hr")], pool=pool, policy=script, exclusions=rules)
+    assert statuses(graph.invoke({"messages": [*said, HumanMessage("And?")]}))[0] == ["refused"]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
