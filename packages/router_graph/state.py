@@ -208,7 +208,9 @@ def as_hit(hit: Mapping[str, Any]) -> Hit:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it; what it does not know becomes text."""
+    """The value as JSON and checkpoints know it; what they do not know becomes text."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, dict | Mapping):

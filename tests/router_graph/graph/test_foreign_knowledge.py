@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
 from router_graph import Answer, RouteToKB, create_router
 from support.routing import Script, Shelf, statuses
@@ -76,3 +77,11 @@ def test_whatever_a_knowledge_base_raises_is_an_observation_and_its_sibling_keep
     result = graph.invoke(given) if how == "sync" else asyncio.run(graph.ainvoke(given))
     assert statuses(result) == [["failed", "ok"], []]
     assert result["steps"][0]["observations"]["0"]["text"] == f"'odd' failed: {told}"
+
+
+def test_a_number_that_no_checkpoint_can_hold_becomes_text():
+    base = Foreign([hit(metadata={"id": 2**70, "n": 7})])
+    script = Script(RouteToKB("odd", "x"), Answer("Done."))
+    graph = create_router([base], policy=script, checkpointer=InMemorySaver())
+    result = graph.invoke({"question": "?!"}, {"configurable": {"thread_id": "t"}})
+    assert result["steps"][0]["observations"]["0"]["hits"][0]["metadata"] == {"id": str(2**70), "n": 7}
