@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,8 +104,9 @@ class Knowledge:
             from router_graph.images import image_bytes
 
             options["image"] = image_bytes(images[0])
-        hits = [self._hit(hit) for hit in await self.base.asearch(query, k, **options)]
-        return hits if within is None else [hit for hit in hits if hit["doc_id"] in within]
+        found = map(self._hit, await self.base.asearch(query, k, **options))
+        allowed = None if within is None else frozenset(within)
+        return list(itertools.islice((hit for hit in found if allowed is None or hit["doc_id"] in allowed), k))
 
     def _hit(self, hit: Any) -> Hit:
         data = hit if isinstance(hit, Mapping) else hit.model_dump()

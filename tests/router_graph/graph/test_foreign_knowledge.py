@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -85,3 +86,9 @@ def test_a_number_that_no_checkpoint_can_hold_becomes_text():
     graph = create_router([base], policy=script, checkpointer=InMemorySaver())
     result = graph.invoke({"question": "?!"}, {"configurable": {"thread_id": "t"}})
     assert result["steps"][0]["observations"]["0"]["hits"][0]["metadata"] == {"id": str(2**70), "n": 7}
+
+
+def test_no_more_documents_are_taken_than_were_asked_for():
+    base = Foreign(hit(doc_id=str(n)) for n in itertools.count())
+    result = create_router([base], policy=Script(RouteToKB("odd", "x", k=3), Answer("Done."))).invoke({"question": "?!"})
+    assert [one["doc_id"] for one in result["steps"][0]["observations"]["0"]["hits"]] == ["0", "1", "2"]
