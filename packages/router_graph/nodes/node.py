@@ -28,7 +28,9 @@ class Node(Runnable[Any, dict[str, Any]]):
         return await self._run(input, get_runtime())
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """`ainvoke`, for code that is not async."""
+        """`ainvoke`, for code that is not async. Raises `RouterError` inside the pool's event loop: its siblings, which
+        LangGraph runs in other threads, would wait for that loop for ever."""
+        portal.check()
         work = self._run(input, get_runtime())
         return _at_once(work) if self._waits_for_nothing(input) else portal.run(work)
 

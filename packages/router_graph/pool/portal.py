@@ -26,11 +26,11 @@ _pid: int | None = None
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of the coroutine, which sees the caller's context variables. Interrupted, it is cancelled."""
-    if threading.current_thread() is _thread:
+    try:
+        check()
+    except RouterError:
         work.close()
-        raise RouterError(
-            "A sync call from inside the pool's own event loop would wait for itself; use its async form."
-        )
+        raise
     over = threading.Event()
 
     async def watched() -> T:
@@ -47,6 +47,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
             future.cancel()
             over.wait(_PATIENCE_S)  # until it has settled its bill
         raise
+
+
+def check() -> None:
+    """Raise `RouterError` where a sync call would hold up the portal's own event loop."""
+    if threading.current_thread() is _thread:
+        raise RouterError(
+            "A sync call from inside the pool's own event loop would wait for itself; use its async form."
+        )
 
 
 def later(work: Callable[[], object]) -> None:

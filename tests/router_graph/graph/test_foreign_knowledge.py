@@ -90,5 +90,23 @@ def test_a_number_that_no_checkpoint_can_hold_becomes_text():
 
 def test_no_more_documents_are_taken_than_were_asked_for():
     base = Foreign(hit(doc_id=str(n)) for n in itertools.count())
-    result = create_router([base], policy=Script(RouteToKB("odd", "x", k=3), Answer("Done."))).invoke({"question": "?!"})
+    result = create_router([base], policy=Script(RouteToKB("odd", "x", k=3), Answer("Done."))).invoke(
+        {"question": "?!"}
+    )
     assert [one["doc_id"] for one in result["steps"][0]["observations"]["0"]["hits"]] == ["0", "1", "2"]
+
+
+@pytest.mark.timeout(20)
+def test_a_sync_graph_inside_of_a_search_of_a_sync_graph_is_told_to_be_async_and_hangs_nobody():
+    both = Script([RouteToKB("a", "x"), RouteToKB("b", "x")], Answer("Inside."))
+    inner = create_router([Shelf("a"), Shelf("b")], policy=both)
+
+    class Nested(Foreign):
+        async def asearch(self, query, k):
+            return [hit(text=inner.invoke({"question": query})["answer"])]
+
+    graph = create_router([Nested(None)], policy=Script(RouteToKB("odd", "x"), Answer("Done.")))
+    result = graph.invoke({"question": "?!"})
+    assert "use its async form" in result["steps"][0]["observations"]["0"]["text"]
+    result = asyncio.run(graph.ainvoke({"question": "?!"}))
+    assert result["steps"][0]["observations"]["0"]["hits"][0]["text"] == "Inside."
