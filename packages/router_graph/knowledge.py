@@ -104,9 +104,9 @@ class Knowledge:
             from router_graph.images import image_bytes
 
             options["image"] = image_bytes(images[0])
-        found = map(self._hit, await self.base.asearch(query, k, **options))
+        hits = map(self._hit, await self.base.asearch(query, k, **options))
         allowed = None if within is None else frozenset(within)
-        return list(itertools.islice((hit for hit in found if allowed is None or hit["doc_id"] in allowed), k))
+        return list(itertools.islice((hit for hit in hits if allowed is None or hit["doc_id"] in allowed), k))
 
     def _hit(self, hit: Any) -> Hit:
         data = hit if isinstance(hit, Mapping) else hit.model_dump()
