@@ -78,9 +78,12 @@ async def _ask_all(
                 written += 1
             advance()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(many, len(questions))):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(many, len(questions))):
+                group.create_task(work())
+    except ExceptionGroup as failures:  # of writing: a question's own failure is its row
+        raise failures.exceptions[0] from None
     told = f"{failed:,} of {len(questions):,} questions failed; " if failed else f"{len(questions):,} questions; "
     terminal.note(f"{told}{usd(spent)} spent.")
     return failed

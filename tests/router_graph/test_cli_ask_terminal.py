@@ -147,3 +147,27 @@ def test_help_of_every_command_loads_no_graph():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert not {"langgraph", "langchain_core", "chromadb"} & set(eval(done.stdout))
+
+
+def test_a_reader_of_many_answers_who_leaves_early_sees_no_traceback():
+    """As in `polyroute ask --file questions.txt | head -1`."""
+    Path("questions.txt").write_text("\n".join(f"{QUESTION} {n}" for n in range(30)))
+    with subprocess.Popen(
+        [POLYROUTE, "ask", "--file", "questions.txt", "--parallel", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline())["answer"]
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert said == ""
+
+
+def test_a_disk_that_takes_no_more_answers_is_one_sentence():
+    Path("questions.txt").write_text("one\ntwo\n")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [POLYROUTE, "ask", "-f", "questions.txt"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "polyroute: No space left on device.\n"
