@@ -50,6 +50,7 @@ def speak_alone(resources: Resources, model: str | None) -> Core:
         route = RouteToLLM(name, _question(state), evidence=bool(state.get("hits")))
         task = _task(resources, state, runtime, route, 0)
         update = _together(resources, [await route_to_llm(resources, task, runtime)], [task])
+        del update["hits"]  # a model finds none, and those that it was shown are still wanted
         about = {MET: task["met"]}
         reply = AIMessage(update["observation"]["text"], id=f"{task['turn']}-reply", response_metadata=about)
         return {**update, "messages": [reply]}
