@@ -89,6 +89,7 @@ def nobody_left(menu: Sequence[Option], masked: Mapping[str, str]) -> StopReason
 
 
 TOO_DEAR = "too dear"
+DUE = "the answer is due"
 
 
 def asked_before(view: View) -> dict[Essence, int]:

@@ -67,7 +67,7 @@ class Turn:
         masked = self._masked(left)
         reason = reason or limits.nobody_left(menu, masked)
         if reason is not None:
-            masked |= {o["key"]: f"the answer is due ({reason})" for o in menu if o["key"] not in ("answer", *masked)}
+            masked |= {o["key"]: f"{limits.DUE} ({reason})" for o in menu if o["key"] not in ("answer", *masked)}
         return View(
             question=asked["question"],
             menu=tuple(menu),

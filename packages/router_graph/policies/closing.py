@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 from router_graph.actions import Answer
 from router_graph.evidence import short_answer
+from router_graph.limits import DUE
 from router_graph.policies.policy import Choice
 from router_graph.policies.replies import answer_in, replies
 from router_graph.state import Hit
 from router_graph.view import View
+
+_ASKED = ("ok", "empty", "failed")
+"""What came of the routes that were taken; the others were refused, declined, or taken before."""
 
 
 def close(view: View, *, hits: Sequence[Hit] | None = None, thought: str = "") -> Choice:
@@ -28,12 +32,13 @@ def close(view: View, *, hits: Sequence[Hit] | None = None, thought: str = "") -
 
 def nothing(view: View) -> str:
     """The sentence for a run that found no answer: whom it asked, or why it could ask nobody."""
-    asked = list(dict.fromkeys(route.target for _, route, _ in view.routes()))
+    asked = list(dict.fromkeys(route.target for _, route, came in view.routes() if came["status"] in _ASKED))
     if asked:
         return f"No answer was found; asked were {', '.join(asked)}."
     routes = [option["key"] for option in view.menu if option["key"] != "answer"]
     if not routes:
         return "No answer was found: there is neither a knowledge base nor a model to ask."
-    if not view.legal or all(option["key"] == "answer" for option in view.legal):
+    nobody = all(option["key"] == "answer" for option in view.legal)
+    if nobody and not any(reason.startswith(DUE) for reason in view.masked.values()):
         return f"No answer was found: nobody could be asked ({routes[0]}: {view.masked.get(routes[0], 'not asked')})."
     return "No answer was found; nobody was asked."
