@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from router_graph.errors import SettingsError
 from router_graph.validation import Settings
 
-Key = Annotated[str, Field(pattern=r"^(kb|llm):.+|answer$")]
+_KEY = r"^((kb|llm):.+|answer)$"
+
+
+def _option(key: str) -> str:
+    if not re.fullmatch(_KEY, key, re.DOTALL):
+        raise PydanticCustomError("option", "Input should be kb:NAME, llm:NAME or answer")
+    return key
+
+
+Key = Annotated[str, AfterValidator(_option), Field(json_schema_extra={"pattern": _KEY})]
 """An option: `kb:NAME`, `llm:NAME` or `answer`."""
 
 

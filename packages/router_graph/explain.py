@@ -89,9 +89,13 @@ def replay(
     """The decision of a logged step, taken again on what the policy saw then; and whether it is the same.
 
     `state` is the values of the thread that the step is in. A policy that asks a model is not asked. Raises
-    `SettingsError` where no step has this id.
+    `SettingsError` where no step has this id, and for what invoke returned, which leaves out what the policy saw.
     """
     resources, steps = resources_of(router), list(state.get("steps") or ())
+    if not {"asked", "menu", "settings"} <= state.keys():
+        raise SettingsError(
+            "This is no state of a thread, but perhaps what invoke returned; give graph.get_state(config).values."
+        )
     place = next((n for n, step in enumerate(steps) if step["decision"]["replay_id"] == replay_id), None)
     if place is None:
         raise SettingsError(f"No step of this turn has the replay id {replay_id!r}; it has {len(steps)} steps.")

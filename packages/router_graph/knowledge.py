@@ -110,11 +110,17 @@ class Knowledge:
 
     def _hit(self, hit: Any) -> Hit:
         data = hit if isinstance(hit, Mapping) else hit.model_dump()
+        if missing := [field for field in ("doc_id", "text") if field not in data]:
+            raise KnowledgeError(f"a hit without {missing[0]!r} came back; a hit has doc_id and text")
         return as_hit({"title": "", "score": 0.0, "metadata": {}, **data, "kb": self.name})
 
 
 def knowledge_by_name(bases: Iterable[Knowledge | Searchable] | Mapping[str, Any]) -> dict[str, Knowledge]:
-    """The knowledge bases by name. Raises `KnowledgeError` where two share one."""
+    """The knowledge bases by name. Raises `KnowledgeError` where two share one, and for what is none."""
+    if isinstance(bases, Knowledge | Searchable | BaseRetriever) or not isinstance(bases, Iterable):
+        raise KnowledgeError(
+            f"{type(bases).__name__!r} is no list of knowledge bases; give a list, as in [handbook, prices]."
+        )
     given = list(bases.values()) if isinstance(bases, Mapping) else list(bases)
     named: dict[str, Knowledge] = {}
     for base in map(Knowledge.of, given):

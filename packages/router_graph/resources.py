@@ -41,6 +41,10 @@ class Resources:
         self.knowledge = knowledge_by_name(knowledge)
         self.pool = pool
         self.accounts = accounts or Accounts()
+        for one in (*policies, *(() if policy is None else (policy,))):
+            _check_kind(one, Policy, "policy", "ChoicePolicy, with choose(view)")
+        if protocol is not None:
+            _check_kind(protocol, Protocol, "protocol", "Protocol")
         self._policies = {one.name: one for one in policies}
         self._protocols: dict[str, Protocol] = {}
         given: dict[str, Any] = {} if defaults is None else defaults.model_dump(exclude_none=True)
@@ -120,3 +124,17 @@ class Resources:
                 options.append(Option(key=f"llm:{name}", description=card.describe(live), modality="", usd=usd))
         answer = Option(key="answer", description="Answer, when the answer is there.", modality="", usd=0.0)
         return [*options, answer]
+
+
+def _check_kind(given: object, kind: type, what: str, base: str) -> None:
+    """Raise `SettingsError` for what is no policy, or no protocol, and for one without a name."""
+    if isinstance(given, str):
+        return
+    if isinstance(given, type):
+        raise SettingsError(f"{given.__name__!r} is a class; give an object of it, as in {given.__name__}().")
+    if not isinstance(given, kind):
+        raise SettingsError(
+            f"{type(given).__name__!r} is no {what}; give the name of one, or an object of a class under {base}."
+        )
+    if not isinstance(getattr(given, "name", None), str):
+        raise SettingsError(f"{type(given).__name__!r} has no name; give its class one, as in name = 'mine'.")
