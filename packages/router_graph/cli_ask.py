@@ -73,7 +73,8 @@ def ask(
 
     polyroute ask --file questions.txt --parallel 8 > results.jsonl
 
-    Questions of a file, or of stdin, give a line of JSON each. Exit code 1 if one of them failed.
+    Questions of a file, or of stdin, give a line of JSON each. Exit code 1 where
+    there is no answer, or one of many questions failed.
     """
     many = file is not None or question in (None, "-")
     _check_usage(question, file, out, image, many=many)
@@ -158,6 +159,8 @@ def _ask_one(
         if why:
             cli_ask_print.print_why(result)
         cli_ask_print.print_bill(result["ledger"])
+    if result["stop_reason"] in ("no_answer", "policy_failed"):
+        raise typer.Exit(1)
 
 
 def _check_usage(

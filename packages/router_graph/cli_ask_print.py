@@ -19,6 +19,7 @@ from router_graph.pool.card import usd
 from router_graph.state import Step, StopReason
 
 _WHY_IT_ENDED: dict[StopReason, str] = {
+    "no_answer": "Nothing that was found answers it.",
     "steps": "It had asked as often as it may (--max-steps).",
     "usd": "The money was spent (--budget-usd).",
     "tokens": "The tokens were used up (--budget-tokens).",
@@ -49,8 +50,10 @@ def print_answer(result: Mapping[str, Any]) -> None:
             mark = one_line(f"[{one['kb']}:{one['doc_id']}]")
             out.print(f"  {mark}  {one_line(' '.join(one['title'].split()))}".rstrip(), soft_wrap=True)
     reason: StopReason = result["stop_reason"]
-    if reason != "answered":
+    if reason not in ("answered", "no_answer"):  # the answer itself says that there is none
         out.print(f"\nStopped early ({reason}): {_WHY_IT_ENDED[reason]}", soft_wrap=True)
+        if problem := result["steps"][-1]["decision"]["problem"]:
+            out.print(f"  {plain(problem)}", soft_wrap=True)
 
 
 def print_bill(ledger: Mapping[str, Entry]) -> None:

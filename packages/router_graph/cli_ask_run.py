@@ -81,6 +81,7 @@ def facts(question: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "answer": result["answer"],
         "citations": result["citations"],
         "stop_reason": result["stop_reason"],
+        "problem": result["steps"][-1]["decision"]["problem"],
         "usd": spent.usd,
         "tokens": spent.tokens,
         "policy": result["settings"]["policy"],

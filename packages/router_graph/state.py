@@ -16,10 +16,11 @@ from typing_extensions import TypedDict
 from router_graph.ledger import Entries, merge_entries
 
 StopReason = Literal[
-    "answered", "steps", "usd", "tokens", "seconds", "repeats", "malformed", "no_options", "policy_failed"
+    "answered", "no_answer", "steps", "usd", "tokens", "seconds", "repeats", "malformed", "no_options", "policy_failed"
 ]
-"""Why a run ended: the policy's own word, or what forced the answer: a budget; too many sub-queries that were asked
-before; too many replies that are no action; nobody left to ask; a policy that cannot be reached."""
+"""Why a run ended: the policy's own word; its word that nothing was found; or what forced the answer: a budget, too
+many sub-queries that were asked before, too many replies that are no action, nobody left to ask, or a policy that
+failed."""
 
 Status = Literal["ok", "empty", "failed", "refused", "declined", "repeated"]
 """What came of a route: something; nothing found; an error; not allowed; a person said no; it was asked before."""
@@ -88,6 +89,8 @@ class Decision(TypedDict):
     left: Left
     forced: StopReason | None
     """Why only an answer was legal."""
+    problem: str
+    """Why the policy could not decide, in a sentence; empty if it could."""
     replay_id: str
     """Names what the policy saw: replaying it gives the same decision."""
     served: str

@@ -59,7 +59,8 @@ def context_of(context: object) -> RouterContext | Mapping[str, Any] | None:
     if context is None or isinstance(context, RouterContext):
         return context
     if isinstance(context, Mapping):
-        return context if context.keys() <= RouterContext.model_fields.keys() else context.get("router")
+        ours = context.keys() & RouterContext.model_fields.keys()
+        return context if ours else context.get("router")  # with one of ours misspelt, `settings` says so
     return getattr(context, "router", None)
 
 

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from router_graph.actions import Answer
 from router_graph.citations import citations
 from router_graph.nodes.begin import MET
+from router_graph.policies.closing import NOTHING, close
 from router_graph.resources import Resources
 from router_graph.state import RouterState
 from router_graph.turn import Turn
@@ -27,7 +28,7 @@ async def finish(resources: Resources, state: RouterState, runtime: Runtime[Any]
     ledger = turn.ledger
     resources.accounts.close(turn.id)  # what is under way is booked now
     entries, spent = ledger.entries, ledger.spent
-    reason = forced or "answered"
+    reason = forced or ("no_answer" if text.startswith(NOTHING) else "answered")
     turn.tell(
         "answer",
         answer=text,
@@ -44,8 +45,6 @@ async def finish(resources: Resources, state: RouterState, runtime: Runtime[Any]
 
 def best_answer(view: View) -> str:
     """What the evidence says; else what a model said last; else an honest sentence."""
-    from router_graph.policies.closing import close
-
     closing = close(view).actions[0]
     assert isinstance(closing, Answer)
     return closing.text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
@@ -26,6 +28,7 @@ from router_graph.tab import Tab
 from router_graph.turn import Turn
 from router_graph.view import View, linked_ids
 
+_logger = logging.getLogger(__name__)
 _SHORT_OF: dict[str | None, StopReason] = {"picousd": "usd", "tokens": "tokens", "milliseconds": "seconds"}
 
 
@@ -128,27 +131,28 @@ class _Thought:
     act: Act | None
     reading: Reading
     forced: StopReason | None
+    problem: str
     entries: Entries
     tab: Tab
 
 
 async def _think(turn: Turn, number: int) -> _Thought:
     tab, view = Tab(turn.ledger), turn.view()
-    act, forced = await _ask(turn, view, tab, number)
+    act, forced, problem = await _ask(turn, view, tab, number)
     if act is None and forced is not None and view.must_answer is None and forced != "policy_failed":
         # What is left does not pay for another thought, but the answer has a reserve of its own.
         view = turn.view(forced=forced)
-        act, failed = await _ask(turn, view, tab, number)
+        act, failed, problem = await _ask(turn, view, tab, number)
         forced = forced if act is not None else failed or forced
     reading = turn.protocol.read(act.reply, view) if act else Reading("", ())
-    return _Thought(view, act, reading, forced or view.must_answer, tab.entries, tab)
+    return _Thought(view, act, reading, forced or view.must_answer, problem, tab.entries, tab)
 
 
-async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | None, StopReason | None]:
-    """What the policy says; or why it could not."""
+async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | None, StopReason | None, str]:
+    """What the policy says; or why it could not, as a reason and as a sentence."""
     policy = turn.policy
     if view.must_answer == "seconds" and not policy.decides_alone:
-        return None, "seconds"  # no time is left to ask a model
+        return None, "seconds", "No time is left to ask the policy's model."
 
     def on_token(text: str, again: bool = False) -> None:
         turn.tell("token", number=number, text=text, again=again)
@@ -163,12 +167,18 @@ async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | Non
         allowed=lambda card: turn.resources.rules.against_model(card, met),
     )
     try:
-        return await policy.act(view, turn.protocol, means), None
+        return await policy.act(view, turn.protocol, means), None, ""
     except BudgetExceededError as error:
-        return None, _SHORT_OF.get(error.field, "usd")
-    except RouterError as error:
-        turn.tell("problem", number=number, text=str(error))
-        return None, view.must_answer or "policy_failed"
+        return None, _SHORT_OF.get(error.field, "usd"), str(error)
+    except GraphBubbleUp:
+        raise  # an interrupt of the policy's own
+    except Exception as error:
+        problem = str(error)
+        if not isinstance(error, RouterError):  # a mistake in the policy: the run ends well, the log has the traceback
+            _logger.exception("The policy %r failed.", policy.name)
+            problem = f"The policy {policy.name!r} failed with {type(error).__name__}: {error}"
+        turn.tell("problem", number=number, text=problem)
+        return None, view.must_answer or "policy_failed", problem
 
 
 def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
@@ -200,6 +210,7 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
             masked=dict(view.masked),
             left=view.left,
             forced=thought.forced,
+            problem=thought.problem,
             replay_id=turn.replay_id(view),
             served="" if act is None else str(act.reply.response_metadata.get("card", "")),
             usd=spent.usd,

@@ -37,7 +37,8 @@ class ChatPolicy(Policy):
     `streams` says whether its tokens are told as they come; if None, where somebody listens, as it takes several times
     the CPU. A stream that breaks off is asked again whole, as half a reply could be read as another decision. `seeded`
     sends the view's seed with each call; not every provider takes one. `enough_tokens` is the shortest reply that would
-    do for an answer, where the budget pays for no longer one. `params` go to the provider, in OpenAI's terms.
+    do for an answer, where the budget pays for no longer one; four times as many do for a step. `params` go to the
+    provider, in OpenAI's terms.
 
     The reply's `response_metadata["card"]` says which model served. Raises `UnknownModelError` and `SettingsError`.
     """
@@ -126,8 +127,8 @@ class ChatPolicy(Policy):
             options["stop"] = list(protocol.stop)
         if self._seeded:
             options["seed"] = view.seed
-        if means.purpose == "answer":
-            options["enough_tokens"] = self._enough_tokens
+        # A small budget that pays for a shorter reply than the card allows is no reason to ask nobody.
+        options["enough_tokens"] = self._enough_tokens if means.purpose == "answer" else 4 * self._enough_tokens
         return options
 
     async def _ask(self, messages: list[BaseMessage], options: Mapping[str, Any], means: Means) -> AIMessage:

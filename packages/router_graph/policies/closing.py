@@ -12,6 +12,8 @@ from router_graph.policies.replies import answer_in, replies
 from router_graph.state import Hit
 from router_graph.view import View
 
+NOTHING = "No answer was found"
+"""How the answer of a run begins that has none."""
 _ASKED = ("ok", "empty", "failed")
 """What came of the routes that were taken; the others were refused, declined, or taken before."""
 
@@ -34,11 +36,11 @@ def nothing(view: View) -> str:
     """The sentence for a run that found no answer: whom it asked, or why it could ask nobody."""
     asked = list(dict.fromkeys(route.target for _, route, came in view.routes() if came["status"] in _ASKED))
     if asked:
-        return f"No answer was found; asked were {', '.join(asked)}."
+        return f"{NOTHING}; asked were {', '.join(asked)}."
     routes = [option["key"] for option in view.menu if option["key"] != "answer"]
     if not routes:
-        return "No answer was found: there is neither a knowledge base nor a model to ask."
+        return f"{NOTHING}: there is neither a knowledge base nor a model to ask."
     nobody = all(option["key"] == "answer" for option in view.legal)
     if nobody and not any(reason.startswith(DUE) for reason in view.masked.values()):
-        return f"No answer was found: nobody could be asked ({routes[0]}: {view.masked.get(routes[0], 'not asked')})."
-    return "No answer was found; nobody was asked."
+        return f"{NOTHING}: nobody could be asked ({routes[0]}: {view.masked.get(routes[0], 'not asked')})."
+    return f"{NOTHING}; nobody was asked."

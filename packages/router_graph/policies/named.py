@@ -31,6 +31,14 @@ class _Asked:
             )
         return self.pool.card(self.detail).name
 
+    def needs_models(self) -> None:
+        """Raise `SettingsError` where there are none."""
+        if self.pool is None:
+            raise SettingsError(
+                f"The policy {self.name!r} asks models, and there is no pool of models; give one, or choose a policy "
+                "that asks knowledge bases, such as 'heuristic'."
+            )
+
     def ranking(self) -> list[str] | None:
         """The pool's models, the strongest first."""
         from router_graph.policies.models import strongest_first
@@ -47,6 +55,7 @@ def _heuristic(asked: _Asked) -> Policy:
 def _direct(asked: _Asked) -> Policy:
     from router_graph.policies.models import Direct
 
+    asked.needs_models()
     return Direct(asked.model(), ranking=asked.ranking())
 
 
@@ -76,24 +85,28 @@ def _gate(asked: _Asked) -> Policy:
 def _cheapest(asked: _Asked) -> Policy:
     from router_graph.policies.models import Cheapest
 
+    asked.needs_models()
     return Cheapest()
 
 
 def _strongest(asked: _Asked) -> Policy:
     from router_graph.policies.models import Strongest
 
+    asked.needs_models()
     return Strongest(asked.ranking())
 
 
 def _random(asked: _Asked) -> Policy:
     from router_graph.policies.models import RandomModel
 
+    asked.needs_models()
     return RandomModel()
 
 
 def _support(asked: _Asked) -> Policy:
     from router_graph.policies.support import Support
 
+    asked.needs_models()
     return Support(ranking=asked.ranking())
 
 

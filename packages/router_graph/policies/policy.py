@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage
 
 from router_graph.actions import Action
+from router_graph.errors import RouterError
 from router_graph.ledger import Ledger, Purpose
 from router_graph.pool.card import ModelCard
 from router_graph.protocols.protocol import Protocol
@@ -85,5 +86,10 @@ class ChoicePolicy(Policy):
     async def act(self, view: View, protocol: Protocol, means: Means) -> Act:
         """The choice, written in the protocol's grammar."""
         choice = self.choose(view)
+        if not isinstance(choice, Choice) or not all(isinstance(one, Action) for one in choice.actions):
+            raise RouterError(
+                f"The policy {self.name!r} chose {choice!r}; `choose` returns a Choice whose actions are a tuple of "
+                "RouteToKB, RouteToLLM, Answer or Note."
+            )
         reply = protocol.write(choice.thought, choice.actions, view)
         return Act(reply, choice.probabilities, choice.propensity)

@@ -171,7 +171,10 @@ def test_a_policy_of_ones_own_may_fail_with_a_router_error_and_the_run_ends_with
                 raise RouterError("no more")
             return await super().act(view, protocol, means)
 
-    result = run(create_router([Shelf("docs", ["Prague is a city."])], policy=Failing(RouteToKB("docs", "Prague"))), "Which city?")
+    result = run(
+        create_router([Shelf("docs", ["Prague is a city."])], policy=Failing(RouteToKB("docs", "Prague"))),
+        "Which city?",
+    )
     assert result["stop_reason"] == "policy_failed"
     assert "Prague" in result["answer"]
 

@@ -45,8 +45,12 @@ def test_a_name_makes_the_policy_that_calls_itself_so(spec):
 
 
 @pytest.mark.parametrize("spec", [name for name in (*NAMES, "support") if ":fast" not in name])
-def test_most_policies_need_no_pool(spec):
-    assert named(spec, pool=None).name == spec
+def test_policies_that_ask_models_say_that_there_is_no_pool_and_the_others_need_none(spec):
+    if spec in ("direct", "cheapest", "strongest", "random", "support"):
+        with pytest.raises(RouterError, match="there is no pool of models"):
+            named(spec, pool=None)
+    else:
+        assert named(spec, pool=None).name == spec
 
 
 @pytest.mark.parametrize("spec", MODELS)
