@@ -13,7 +13,6 @@ from router_graph.nodes.observing import Visit, sentence
 from router_graph.nodes.task import RouteTask
 from router_graph.pool import tokens
 from router_graph.pool.card import ModelCard
-from router_graph.pool.price import Usage
 from router_graph.protocols.text import render_hits
 from router_graph.resources import Resources
 from router_graph.state import Observation
@@ -41,15 +40,17 @@ async def route_to_llm(resources: Resources, task: RouteTask, runtime: Runtime[A
     if reason := rules.against_model(card, task["met"]):
         return visit.told(sentence("refused", f"{route.target} cannot be asked: {reason}."))
     messages = messages_for(route, task, card)
-    others = pool.fallbacks.get(route.model, ())
-    if (declined := visit.ask_person(most_usd(card, messages))) is not None:
+    others = [pool.card(one) for one in pool.fallbacks.get(route.model, ())]
+    others = [one for one in others if not rules.against_model(one, task["met"])]
+    dearest = max(most_usd(one, messages) for one in (card, *others))
+    if (declined := visit.ask_person(dearest)) is not None:
         return visit.told(declined)
     try:
         reply = await pool.ainvoke(
             route.model,
             messages,
             ledger=visit.tab,
-            fallbacks=[one for one in others if not rules.against_model(pool.card(one), task["met"])],
+            fallbacks=[one.name for one in others],
             deadline_s=task["seconds_left"],
             enough_tokens=_ENOUGH,
         )
@@ -88,4 +89,4 @@ def messages_for(route: RouteToLLM, task: RouteTask, card: ModelCard) -> list[Ba
 def most_usd(card: ModelCard, messages: list[BaseMessage]) -> float:
     """The most that the call can cost, in USD."""
     most_in = tokens.most(messages, card.params, image_tokens=card.image_tokens)
-    return card.payable.cost(Usage(most_in, card.max_tokens)) / 10**12
+    return card.payable.worst_case(most_in, card.max_tokens) / 10**12

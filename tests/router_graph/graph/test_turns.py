@@ -22,9 +22,13 @@ from router_graph import (
     RouterError,
     RouterState,
     RouteToKB,
+    RouteToLLM,
     build_router_graph,
     create_router,
 )
+from router_graph.errors import AuthenticationError
+from router_graph.pool import ModelCard, ModelPool
+from support.chat_models import Plain
 from support.routing import Script, Shelf, statuses
 
 THREAD = {"configurable": {"thread_id": "t"}}
@@ -209,3 +213,17 @@ def test_what_could_not_be_asked_is_not_asked_in_place_of_the_next_question(wron
         with pytest.raises(RouterError):
             graph.invoke(wrong, THREAD)
         assert graph.invoke(given, THREAD)["answer"].startswith("New? after")
+
+
+def test_a_person_is_asked_where_a_fallback_would_be_the_dear_one():
+    cards = [
+        ModelCard(name="cheap", price={"input": 0.001, "output": 0.001}, transport="cheap"),
+        ModelCard(name="dear", price={"input": 1000, "output": 1000}, transport="dear"),
+    ]
+    transports = {"cheap": Plain(error=AuthenticationError("no")), "dear": Plain()}
+    pool = ModelPool(cards, transports=transports, fallbacks={"cheap": ["dear"]})
+    script = Script(RouteToLLM("cheap", "x"), echo)
+    graph = create_router(pool=pool, policy=script, checkpointer=InMemorySaver())
+    asked = graph.invoke({"question": "?!"}, THREAD, context=RouterContext(ask_above_usd=0.01))
+    assert asked["__interrupt__"][0].value["usd_at_most"] > 0.01
+    assert statuses(graph.invoke(Command(resume=False), THREAD)) == [["declined"], []]
