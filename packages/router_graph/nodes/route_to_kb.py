@@ -30,12 +30,13 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
     if (declined := visit.ask_person(knowledge.cost_usd)) is not None:
         return visit.told(declined)
     most = Amount.of(usd=knowledge.cost_usd, calls=1)
+    limit_s = knowledge.timeout_s if task["seconds_left"] is None else min(knowledge.timeout_s, task["seconds_left"])
     try:
-        key = await visit.tab.areserve(most, purpose="knowledge_base", name=route.kb)
+        # What calls beside it hold at the most, they mostly do not take.
+        key = await visit.tab.areserve(most, purpose="knowledge_base", name=route.kb, wait_s=limit_s)
     except BudgetExceededError as error:
         return visit.told(sentence("failed", str(error)))
     error_name: str | None = "interrupted"
-    limit_s = knowledge.timeout_s if task["seconds_left"] is None else min(knowledge.timeout_s, task["seconds_left"])
     k = route.k or task["settings"]["k"]
     try:
         async with asyncio.timeout(limit_s):

@@ -218,3 +218,12 @@ def test_a_knowledge_base_of_kb_tools_with_fewer_documents_than_asked_for_gives_
     hit = result["steps"][0]["observations"]["0"]["hits"][0]
     assert (hit["kb"], hit["doc_id"], hit["metadata"]) == ("facts", "p", {"year": 1348})
     assert json.loads(json.dumps(hit)) == hit
+
+
+def test_a_search_waits_for_the_money_that_a_call_beside_it_holds_and_does_not_take():
+    slow = FakeListChatModel(responses=["says little"], sleep=0.2)
+    card = ModelCard(name="m", price={"input": 1, "output": 1}, transport="t", max_tokens=1000)
+    pool = ModelPool([card], transports={"t": slow})
+    base = Knowledge("docs", "D.", Shelf("docs"), cost_usd=0.0005)
+    both = Script([RouteToLLM("m", "x"), RouteToKB("docs", "x")], Answer("Done."))
+    assert statuses(run(create_router([base], pool=pool, policy=both), usd=0.0016)) == [["ok", "ok"], []]
