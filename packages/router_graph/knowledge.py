@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from router_graph.errors import KnowledgeError
-from router_graph.state import Hit, as_hit, plain
+from router_graph.state import Hit, as_hit, one_line, plain
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 
@@ -137,7 +137,7 @@ def _hits(kb: str, documents: Sequence[Document]) -> list[Hit]:
         hits.append(
             Hit(
                 kb=kb,
-                doc_id=str(document.id or about.get("id") or about.get("source") or rank),
+                doc_id=one_line(document.id or about.get("id") or about.get("source") or rank),
                 title=str(about.get("title") or ""),
                 text=document.page_content,
                 score=1 / rank,

@@ -202,12 +202,17 @@ def as_hit(hit: Mapping[str, Any]) -> Hit:
             raise TypeError(f"a hit's {field} is a str, and not {value!r:.80}")
     return Hit(
         kb=hit["kb"],
-        doc_id=str(hit["doc_id"]),
+        doc_id=one_line(hit["doc_id"]),
         title=title,
         text=text,
         score=float(hit["score"]),
         metadata={str(key): plain(value) for key, value in (hit["metadata"] or {}).items()},
     )
+
+
+def one_line(doc_id: object) -> str:
+    """The id as text of one line, so that none can look like another document below it."""
+    return " ".join(str(doc_id).splitlines())
 
 
 def plain(value: Any) -> Any:
