@@ -79,9 +79,10 @@ class Accounts:
                 account.take_over(entries)
             return account
 
-    def __contains__(self, account_id: str) -> bool:
-        """Whether the account is open in this process."""
-        return account_id in self._live
+    def find(self, account_id: str, *, entries: Mapping[str, Entry] | None = None) -> Ledger | None:
+        """The live ledger of an account that is open in this process; `entries` as for `open`."""
+        with self._opening:
+            return self.open(account_id, entries=entries) if account_id in self._live else None
 
     def for_config(
         self,

@@ -78,7 +78,7 @@ async def apreview(
     begun = {**before, **given, "messages": messages}
     asked, _ = read_question(begun)  # type: ignore[arg-type]
     settings, met = resources.settings(context), met_by(begun)  # type: ignore[arg-type]
-    check(resources, {**settings, "ask_above_usd": None}, begun.get("pin"), met, Runtime())  # here nobody is asked
+    check(resources, {**settings, "ask_above_usd": None}, begun.get("pin"), met)  # here nobody is asked
     fresh = {"asked": asked, "settings": settings, "menu": resources.menu(), "met": met, "steps": [], "ledger": {}}
     return await _decide(resources, {**begun, **fresh})
 

@@ -126,8 +126,7 @@ class Turn:
         pool = self.resources.pool
         if pool is None or name not in pool.cards:
             return "it is not there any more"
-        rests = pool.live(name).wait_s() > 0 and not pool.fallbacks.get(name)
-        return "its last calls failed, and it rests" if rests else None
+        return "its last calls failed, and it rests" if pool.rests(name) else None
 
     @staticmethod
     def _too_dear(usd: float, left: Left) -> str | None:
@@ -138,8 +137,8 @@ class Turn:
 
 def account(resources: Resources, turn: str, settings: Mapping[str, Any], entries: Mapping[str, Any] | None) -> Ledger:
     """The live account of a turn: one for all branches, in whichever node."""
-    if turn in resources.accounts:
-        return resources.accounts.open(turn, entries=entries)
+    if (live := resources.accounts.find(turn, entries=entries)) is not None:
+        return live
     keeps_reserve = resources.policy(settings["policy"]).card is not None
     budget = limits.budget_of(settings, keeps_reserve=keeps_reserve)
     return resources.accounts.open(turn, budget, entries=entries)

@@ -13,6 +13,7 @@ from langgraph.types import Overwrite
 from router_graph.context import RouterContext
 from router_graph.errors import QuestionError, SettingsError
 from router_graph.images import check_image
+from router_graph.nodes.node import can_be_resumed
 from router_graph.resources import Resources
 from router_graph.state import Asked, RouterState
 from router_graph.turn import tell
@@ -31,7 +32,7 @@ async def begin(resources: Resources, state: RouterState, runtime: Runtime[Any])
     settings = resources.settings(context)
     asked, from_message = read_question(state)
     met = met_by(state)
-    check(resources, settings, state.get("pin"), met, runtime)
+    check(resources, settings, state.get("pin"), met)
     if before := state.get("turn"):
         resources.accounts.close(before)
     turn, menu = uuid.uuid4().hex, resources.menu()
@@ -97,14 +98,11 @@ def met_by(state: RouterState) -> list[str]:
     return sorted({*state.get("met", ()), *(str(name) for names in told if isinstance(names, list) for name in names)})
 
 
-def check(
-    resources: Resources, settings: Mapping[str, Any], pin: str | None, met: Sequence[str], runtime: Runtime[Any]
-) -> None:
+def check(resources: Resources, settings: Mapping[str, Any], pin: str | None, met: Sequence[str]) -> None:
     """Raise `SettingsError` for what cannot be kept to in this thread."""
     if pin:
         resources.check_key(pin, "pin")
-    info = runtime.execution_info
-    if settings["ask_above_usd"] is not None and (info is None or info.thread_id is None):
+    if settings["ask_above_usd"] is not None and not can_be_resumed():
         raise SettingsError(
             "ask_above_usd needs a checkpointer to wait for a person; compile the graph with one, and name a thread."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from router_graph.actions import RouteToKB
@@ -45,8 +46,8 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
     except TimeoutError:
         error_name = "TimeoutError"
         return visit.told(visit.failed(f"{route.kb!r} did not answer within {limit_s:.3g} s."))
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, GraphBubbleUp):
+        raise  # the last is an interrupt of the knowledge base's own
     except BaseException as error:  # whatever a foreign knowledge base raises; its siblings' results must not be lost
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise

@@ -60,6 +60,7 @@ class ChatPolicy(Policy):
             raise SettingsError(f"The policy {model!r} cannot be asked with these parameters: {reason}")
         sent = {"max_tokens": card.max_tokens, **card.params, **params}
         self.name = self._model = model
+        self._card = card
         self.version = versioned(card.id, sent, seeded)
         self._pool, self._params = pool, params
         self._streams, self._seeded, self._enough_tokens = streams, seeded, enough_tokens
@@ -102,8 +103,8 @@ class ChatPolicy(Policy):
 
     @property
     def card(self) -> ModelCard:
-        """The model that is asked, as its pool has it now. Raises `UnknownModelError` where it was taken out."""
-        return self._pool.card(self._model)
+        """The model that is asked, as its pool has it now; as it was, where it was taken out."""
+        return self._pool.cards.get(self._model, self._card)
 
     async def act(self, view: View, protocol: Protocol, means: Means) -> Act:
         """Ask the model. Raises `RouterError` where it may not see what was found, or gives no whole reply."""
@@ -168,6 +169,8 @@ class ChatPolicy(Policy):
         return await self._chat_model(means, left_s, disable_streaming=True).ainvoke(messages, _CONFIG, **options)
 
     def _chat_model(self, means: Means, deadline_s: float | None, **options: Any) -> PoolChatModel:
+        if self._model in self._pool.cards and self._pool.rests(self._model):
+            options["retries"] = 0  # nobody waits for a breaker in the middle of a run
         fallbacks = [
             one for one in self._pool.fallbacks.get(self._model, ()) if means.allowed(self._pool.card(one)) is None
         ]

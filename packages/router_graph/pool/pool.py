@@ -97,6 +97,13 @@ class ModelPool:
         """What was measured of the model's calls in this process. Raises `UnknownModelError`."""
         return self._member(name).live
 
+    def rests(self, name: str) -> bool:
+        """Whether the model and all its fallbacks rest, so that a call would have to wait for them.
+
+        Raises `UnknownModelError`.
+        """
+        return all(self._member(one).live.wait_s() > 0 for one in (name, *self._fallbacks.get(name, ())))
+
     def add(self, card: ModelCard, *, transport: Transport | BaseChatModel | None = None) -> ModelCard:
         """Take a model in, and return its card with what LiteLLM's map knows of it.
 

@@ -96,8 +96,9 @@ async def test_a_person_is_asked_before_dear_calls_and_each_can_be_approved_or_d
 
 def test_a_person_cannot_be_asked_without_a_checkpointer():
     graph = create_router([Shelf("docs")], policy=Script(echo))
-    with pytest.raises(RouterError, match="needs a checkpointer"):
-        graph.invoke({"question": "?!"}, context=RouterContext(ask_above_usd=0))
+    for config in ({}, THREAD):
+        with pytest.raises(RouterError, match="needs a checkpointer"):
+            graph.invoke({"question": "?!"}, config, context=RouterContext(ask_above_usd=0))
 
 
 def test_waiting_for_a_person_is_not_the_turns_time():
