@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 route_after_think = AfterThink()
-"""For the conditional edges behind a think node: sends to `route_to_kb` and `route_to_llm`, or "think" or "finish"."""
+"""For the conditional edges behind a think node. It sends to nodes that must be called `route_to_kb`, `route_to_llm`,
+`think` and `finish`."""
 
 
 def make_begin_node(resources: Resources) -> Node:
