@@ -20,18 +20,19 @@ from router_graph.cli_ask_print import print_answer, print_bill
 from router_graph.cli_ask_story import Story
 
 QUESTIONS = {
-    "What is the tallest volcano on the planet with a year of 687 days?": (
-        "The years are in a table, and the volcano is in an article that a row of it links to: see it follow the links."
+    "Which spacecraft first orbited the planet with the lowest density?": (
+        "No article says how dense the planets are, and the table of planets has no spacecraft: it takes both."
     ),
-    "How many days does Triton take to orbit Neptune?": "One cell of a table.",
-    "What is the input price of claude-haiku-4-5?": "One cell of LiteLLM's prices, in USD per million tokens.",
-    "Which exception does a failed assert statement raise?": "A passage of Python's language reference.",
+    "Who discovered the moon with an orbit of 15.95 days?": "The table of moons, read along one row.",
+    "What does claude-haiku-4-5 cost per million input tokens?": "LiteLLM's own prices, in USD.",
+    "Which exception does a failed assert statement raise?": "Python's language reference.",
+    "Who won the football world cup in 1998?": "None of the five knows: an honest router says so.",
 }
 """With what is special about each."""
 
 HONESTLY = (
     "No language model was asked. The policy heuristic follows words, links and rows of tables, and cuts its answer "
-    "out of what it finds; where nothing fits, it is wrong. With --policy a model decides instead."
+    "out of what it finds; what takes understanding, it gets wrong. With --policy a model decides instead."
 )
 
 console = Console(highlight=False)

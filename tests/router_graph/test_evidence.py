@@ -88,7 +88,7 @@ def test_an_end_of_an_order_is_found_in_the_column_that_is_named(question, colum
         ("In what year did it open ?", "year", "year"),
         ("The club of Ulm was founded in what year ?", "year", "year"),
         ("The player who won is from what country ?", "name", "country"),
-        ("Who wrote it ?", "name", "wrote it"),
+        ("Who wrote it ?", "person", "wrote it"),
         ("Why does it rain ?", "sentence", "does it rain"),
         ("How do I sort a list ?", "sentence", None),
         ("Name the river .", "sentence", ""),

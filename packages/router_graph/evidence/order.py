@@ -21,6 +21,8 @@ _OF_TIME = frozenset("earliest latest oldest youngest newest recent first last e
 _TIME = re.compile(
     r"year|date|season|founded|born|birth|elected|opened|released?|established|debut|\bage\b", re.IGNORECASE
 )
+_DURATION = re.compile(r"\([^)]*\b(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\)", re.IGNORECASE)
+"""In a heading, such as `year (days)`: how long something takes, not when it was."""
 _PLACE = re.compile(r"(?:rank|pos|position|place|pick|round|rk)\b", re.IGNORECASE)
 """Columns where 1 is the highest."""
 _AGE = re.compile(r"\bage\b", re.IGNORECASE)
@@ -78,13 +80,17 @@ def extremes(question: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def _column(word: str, near: set[str], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
     best, chosen = 0, None
     for number, name in enumerate(columns):
-        fit = len(near.intersection(words(name))) + (word in _OF_TIME and bool(_TIME.search(name)))
+        fit = len(near.intersection(words(name))) + (word in _OF_TIME and _is_time(name))
         if fit <= best:
             continue
         values = [one for row in rows if (one := value(row[number])) is not None]
         if len(values) >= _FILLED * len(rows) and len(set(values)) > 1:
             best, chosen = fit, number
     return chosen
+
+
+def _is_time(heading: str) -> bool:
+    return _TIME.search(heading) is not None and _DURATION.search(heading) is None
 
 
 def _descending(word: str, column: str) -> bool:

@@ -11,7 +11,7 @@ _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 STOP_WORDS = frozenset(
     "a an and are as at be been but by did do does for from had has have he her his how if in into is it its no not of "
     "on or s she such that the their then there these they this to was were what when where which who whom whose why "
-    "will with also".split()
+    "will with also i me my we our us you your".split()
 )
 
 
@@ -19,6 +19,16 @@ def words(text: str) -> list[str]:
     """The words in order, in small letters, without accents, stop words and the ending of a plural."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
     return [_stem(word) for word in _WORD.findall(plain) if word not in STOP_WORDS]
+
+
+def names(question: str) -> frozenset[str]:
+    """The words of a question that are names or numbers, by how they begin; the first word begins the sentence."""
+    return frozenset(
+        word
+        for place, part in enumerate(question.split())
+        if (place and part[0].isupper()) or part[0].isdigit()
+        for word in words(part)
+    )
 
 
 def rarity(wanted: Collection[str], texts: Iterable[Collection[str]]) -> dict[str, float]:

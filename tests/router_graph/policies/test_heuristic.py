@@ -33,6 +33,13 @@ TABLE = "Lakeside League. Clubs\n| Club | City | Stadium |\n| --- | --- | --- |\
 )
 LINKS = {cell: [f"/{cell}"] for club, stadium in CLUBS.values() for cell in (club, stadium)}
 LEAGUE = hit(TABLE, kb="tables", doc_id="league", title="Lakeside League", section="Clubs", links=LINKS)
+PEAKS = hit(
+    "Peaks\n| Peak | Height |\n| --- | --- |\n| A | 1,200 |\n| B | 9,100 |\n| C | 880 |",
+    kb="tables",
+    doc_id="peaks",
+    title="Peaks",
+    links={c: [c] for c in "ABC"},
+)
 POLICY = Heuristic()
 
 
@@ -66,8 +73,8 @@ def followed() -> View:
 def test_the_first_look_asks_several_knowledge_bases_at_once_for_few_documents():
     routes = asked(POLICY.choose(both()))
     assert [(one.kb, one.query, one.linked) for one in routes] == [
-        ("tables", QUESTION, None),
         ("passages", QUESTION, None),
+        ("tables", QUESTION, None),
     ]
     assert sum(one.k for one in routes) == 4
 
@@ -90,13 +97,49 @@ def test_of_many_knowledge_bases_those_are_asked_whose_description_fits():
 
 
 def test_a_first_look_that_finds_nothing_goes_on_with_the_knowledge_bases_that_were_not_asked():
+    policy = Heuristic(Extent(bases=3))
     view = view_of("kb:a", "kb:b", "kb:c", "kb:d", question=QUESTION)
-    first = asked(POLICY.choose(view))
+    first = asked(policy.choose(view))
     view = after(view, *((one, observation("failed", "It is down.")) for one in first))
-    second = asked(POLICY.choose(view))
+    second = asked(policy.choose(view))
     assert {one.kb for one in first} | {one.kb for one in second} == set("abcd")
     view = after(view, *((one, found()) for one in second))
-    assert answered(POLICY.choose(view)).startswith("No answer was found")
+    assert answered(policy.choose(view)).startswith("No answer was found")
+
+
+def test_of_a_few_knowledge_bases_all_are_looked_at_and_the_best_described_one_deeper():
+    menu = [option(f"kb:{name}", "Nests of birds." if name == "c" else "Other things.") for name in "abcde"]
+    routes = asked(POLICY.choose(view_of(*menu, question="Which birds build nests?")))
+    assert [(one.kb, one.k) for one in routes] == [("c", 2), ("a", 1), ("b", 1), ("d", 1), ("e", 1)]
+
+
+@given(order=st.permutations(["a", "b", "c", "d", "e", "f", "g", "h"]))
+def test_the_order_of_the_menu_decides_nothing(order):
+    first = POLICY.choose(view_of(*(f"kb:{name}" for name in sorted(order)), question=QUESTION))
+    assert POLICY.choose(view_of(*(f"kb:{name}" for name in order), question=QUESTION)) == first
+
+
+def test_a_linking_table_that_has_nothing_to_do_with_the_question_is_not_followed():
+    question = "Who painted the ceiling of the chapel ?"
+    chapel = hit("The ceiling of the chapel was painted by Ida Holm .", kb="passages", title="Chapel")
+    view = view_of("kb:tables", "kb:passages", question=question)
+    view = after(
+        view, (RouteToKB("passages", question, 2), found(chapel)), (RouteToKB("tables", question, 2), found(LEAGUE))
+    )
+    assert answered(POLICY.choose(view)) == "Ida Holm [passages:1]"
+
+
+def test_a_row_that_says_it_outright_ends_the_search():
+    view = view_of("kb:tables", "kb:passages", question="What is the city of the club Brann ?")
+    view = after(view, (RouteToKB("tables", view.question, 2), found(LEAGUE)))
+    assert answered(POLICY.choose(view)) == "Bergen [tables:league]"
+
+
+def test_evidence_that_has_nothing_to_do_with_the_question_ends_in_an_honest_sentence():
+    view = view_of("kb:tables", question="Who won the chess world cup in 1998 ?")
+    view = after(view, (RouteToKB("tables", view.question, 2), found(hit("Lyn is a club .", kb="tables"))))
+    view = after(view, (RouteToKB("tables", "chess cup", 4), found()))
+    assert answered(POLICY.choose(view)) == "No answer was found; asked were kb:tables."
 
 
 def test_what_a_table_links_to_is_searched_for_what_the_table_does_not_say():
@@ -118,13 +161,29 @@ def test_the_row_of_a_document_that_was_found_near_the_top_is_followed_too():
 
 
 def test_rows_at_the_end_that_the_question_asks_for_are_followed():
-    text = "Peaks\n| Peak | Height |\n| --- | --- |\n| A | 1,200 |\n| B | 9,100 |\n| C | 880 |"
-    peaks = hit(text, kb="tables", doc_id="peaks", title="Peaks", links={c: [c] for c in "ABC"})
     for question, first in (("Who climbed the peak with the greatest height ?", "B"), ("… the lowest height ?", "C")):
         view = view_of("kb:tables", "kb:passages", question=question)
-        view = after(view, (RouteToKB("tables", question, 2), found(peaks)))
+        view = after(view, (RouteToKB("tables", question, 2), found(PEAKS)))
         view = after(view, (RouteToKB("passages", question, 6, linked="tables:peaks"), found(hit("x", kb="passages"))))
         assert asked(POLICY.choose(view))[0].query == first
+
+
+def test_the_row_that_the_question_can_only_mean_comes_before_one_whose_document_ranked_high():
+    question = "Who climbed the peak with the greatest height ?"
+    view = view_of("kb:tables", "kb:passages", question=question)
+    view = after(view, (RouteToKB("tables", question, 2), found(PEAKS)))
+    high = found(hit("x", kb="passages", doc_id="A"))
+    view = after(view, (RouteToKB("passages", question, 6, linked="tables:peaks"), high))
+    assert [one.query for one in asked(Heuristic(Extent(rows=1)).choose(view))] == ["B"]
+
+
+def test_a_table_of_which_the_question_means_a_row_is_followed_however_little_it_shares():
+    question = "Who was the brave climber from Wales that stood on the summit with the greatest height ?"
+    tale = hit("A brave climber from Wales stood on the summit of a great height .", kb="passages")
+    view = view_of("kb:tables", "kb:passages", question=question)
+    view = after(view, (RouteToKB("passages", question, 2), found(tale)))
+    view = after(view, (RouteToKB("tables", question, 2), found(PEAKS)))
+    assert [one.linked for one in asked(POLICY.choose(view))] == ["tables:peaks"]
 
 
 def test_a_step_that_brings_nothing_new_is_the_last():
