@@ -87,17 +87,20 @@ class Story:
         thought = _cut(event["thought"], _THOUGHT) or f"{_cut(decision['policy'], _RESULT)} decides."
         self._print(f"{event['number']:>2}. {thought}", style="bold")
         self._waiting = []
+        asked: dict[tuple[str, str], list[str]] = {}
         for action in actions:
             match action["kind"]:
                 case "kb" | "llm":
                     key = f"{action['kind']}:{action.get('kb') or action.get('model')}"
                     self._waiting.append(key)
-                    linked = f" ({_cut('linked from ' + action['linked'], _RESULT)})" if action.get("linked") else ""
-                    self._print(f"    → {_cut(key, _RESULT)}: {_cut(action['query'], _QUERY)}{linked}")
+                    asked.setdefault((action["query"], action.get("linked", "")), []).append(key)
                 case "note":
                     self._print(f"    · {_cut(action['text'], _QUERY) or 'it has enough.'}")
                 case "malformed":
                     self._print(f"    ! {_cut(action['problem'], _RESULT)}")
+        for (query, source), keys in asked.items():
+            linked = f" ({_cut('linked from ' + source, _RESULT)})" if source else ""
+            self._print(f"    → {_cut(', '.join(keys), _RESULT)}: {_cut(query, _QUERY)}{linked}")
 
     def _observation(self, event: Mapping[str, Any]) -> None:
         observation: Observation = event["observation"]

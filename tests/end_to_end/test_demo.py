@@ -96,7 +96,7 @@ def test_question_that_nothing_speaks_of_is_not_answered(told: dict[str, str]) -
 def test_bill_is_of_all_questions_and_adds_up(shown: str) -> None:
     bill = shown.partition("The bill of all questions")[2].partition("Paste next")[0]
     calls = [int(number) for number in re.findall(r"(\d+) calls?", bill)]
-    assert sum(calls[:-1]) == calls[-1] == len(re.findall(r"(?m)^    → kb:", shown))
+    assert sum(calls[:-1]) == calls[-1] == len(re.findall(r"(?m)^    ← kb:", shown))
     assert "0.00 USD" in bill
 
 
