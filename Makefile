@@ -51,6 +51,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/kb_torture.py
 	$(BIN)/python benchmarks/pool_speed.py
 	$(BIN)/python benchmarks/pool_budget.py
+	$(BIN)/python benchmarks/ottqa_route.py
+	$(BIN)/python benchmarks/graph_speed.py
+	$(BIN)/python benchmarks/graph_load.py
+	$(BIN)/python benchmarks/graph_faults.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
