@@ -60,6 +60,7 @@ def ask(router: Any, question: str) -> dict[str, Any]:
                 story.tell(part)
             else:
                 result = part
+    console.print()
     print_answer(result)
     return result
 

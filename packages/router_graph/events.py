@@ -78,6 +78,3 @@ class Answered(Event):
     usd: float
     tokens: int
     steps: int
-
-
-AnyEvent = TurnBegan | StepBegan | Token | Problem | Decided | Observed | Answered

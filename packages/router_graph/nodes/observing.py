@@ -39,7 +39,8 @@ class Visit:
     def ask_person(self, most_usd: float) -> Observation | None:
         """Where the call may cost more than the turn allows unasked, wait for a person; an observation if they decline.
 
-        Resumed with true or "yes" the call is made; with anything else it is not, and the policy reads what they said.
+        Resumed with true, "yes" or {"approve": true} the call is made; with anything else it is not, and the policy
+        reads what they said.
         """
         limit = self.task["settings"]["ask_above_usd"]
         if limit is None or most_usd <= limit:
@@ -89,7 +90,7 @@ def sentence(status: Status, text: str, *, seconds: float = 0.0) -> Observation:
 def _understood(said: object) -> tuple[bool, str]:
     if isinstance(said, Mapping):
         reason = said.get("reason")
-        return _understood(said.get("approve"))[0], f": {reason}" if reason else ""
+        return _understood(said.get("approve", said.get("approved")))[0], f": {reason}" if reason else ""
     if isinstance(said, str):
         return said.strip().lower() in _YES, f": {said}" if said.strip().lower() not in ("no", "n", "") else ""
     return said is True, ""

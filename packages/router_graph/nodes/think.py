@@ -63,7 +63,7 @@ async def think(resources: Resources, state: RouterState, runtime: Runtime[Any])
             query=action.query,
             observation=observation,
         )
-    entries: Entries = {**thought.entries, **(shadow.entries if shadow else {})}
+    entries: Entries = {**thought.tab.entries, **(shadow.entries if shadow else {})}
     return {**begun, "steps": [step], "ledger": entries}
 
 
@@ -132,7 +132,6 @@ class _Thought:
     reading: Reading
     forced: StopReason | None
     problem: str
-    entries: Entries
     tab: Tab
 
 
@@ -145,7 +144,7 @@ async def _think(turn: Turn, number: int) -> _Thought:
         act, failed, problem = await _ask(turn, view, tab, number)
         forced = forced if act is not None else failed or forced
     reading = turn.protocol.read(act.reply, view) if act else Reading("", ())
-    return _Thought(view, act, reading, forced or view.must_answer, problem, tab.entries, tab)
+    return _Thought(view, act, reading, forced or view.must_answer, problem, tab)
 
 
 async def _ask(turn: Turn, view: View, tab: Tab, number: int) -> tuple[Act | None, StopReason | None, str]:

@@ -94,6 +94,27 @@ async def test_a_person_is_asked_before_dear_calls_and_each_can_be_approved_or_d
     assert sum(entry["spent"]["picousd"] for entry in result["ledger"].values()) == 10**10
 
 
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (True, "ok"),
+        ("Yes", "ok"),
+        ({"approve": True}, "ok"),
+        ({"approved": True}, "ok"),
+        (False, "declined"),
+        ("no", "declined"),
+        ({"approve": False, "reason": "Too dear."}, "declined"),
+        ({"approve": "perhaps"}, "declined"),
+        (1, "declined"),
+    ],
+)
+def test_a_call_is_made_only_where_a_person_plainly_agrees(said, status):
+    base = Knowledge("a", "A.", Shelf("a"), **DEAR)
+    graph = create_router([base], policy=Script(RouteToKB("a", "x"), echo), checkpointer=InMemorySaver())
+    graph.invoke({"question": "?!"}, THREAD, context=RouterContext(ask_above_usd=0.001))
+    assert statuses(graph.invoke(Command(resume=said), THREAD))[0] == [status]
+
+
 def test_a_person_cannot_be_asked_without_a_checkpointer():
     graph = create_router([Shelf("docs")], policy=Script(echo))
     for config in ({}, THREAD):
