@@ -84,8 +84,8 @@ async def _ask_all(
                 group.create_task(work())
     except ExceptionGroup as failures:  # of writing: a question's own failure is its row
         raise failures.exceptions[0] from None
-    told = f"{failed:,} of {len(questions):,} questions failed; " if failed else f"{len(questions):,} questions; "
-    terminal.note(f"{told}{usd(spent)} spent.")
+    counted = f"{len(questions):,} question{'s' * (len(questions) != 1)}"
+    terminal.note(f"{f'{failed:,} of {counted} failed' if failed else counted}; {usd(spent)} spent.")
     return failed
 
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from router_graph.evidence.words import names, words
 
 ENOUGH = 0.34
-"""The least share that allows an answer. Of OTT-QA's train questions, asked of the knowledge bases that they are about,
-about 1 in 100 is below; of the same questions, asked of knowledge bases about planets, Python and prices, all are."""
+"""The least share that allows an answer: high enough that a question about something else finds none, and about 1 in
+100 of OTT-QA's train questions (`benchmarks/ottqa_route.py --split train` counts them as `no_answer`)."""
 NAME = 2.0
 """What a name or a number counts: it says what the question is about, where other words are in any text."""
 

@@ -27,10 +27,8 @@ class Support(ChoicePolicy):
     """Each reply offers its answer; the one that most replies contain, in words, is given. Of equals, that of the model
     that stands first.
 
-    `models` are asked in this order, or else the `n` best of the `ranking` (see `models.strongest_first`). On the 500
-    recorded questions of Router-R1's pool this reached EM .384 with three models where the best single one has .340
-    (`gemma-2-27b-it`, `llama-3.1-8b-instruct`, `llama-3.1-70b-instruct`; the choice of the three saw those questions).
-    It costs six times as much as that one model.
+    `models` are asked in this order, or else the `n` best of the `ranking` (see `models.strongest_first`). It costs
+    what all of them cost.
     """
 
     name = "support"
@@ -70,7 +68,7 @@ def supported(question: str, replies: Sequence[str]) -> tuple[str, int]:
     """The answer that most replies contain, and how many do; ("", 0) where there is none.
 
     Of equals, that of the earlier reply. An answer is compared as SQuAD does: small letters, no articles, no
-    punctuation. Source: research notes on Router-R1's pool, "containment support".
+    punctuation.
     """
     contents = [f" {normalize_answer(untagged(reply))} " for reply in replies]
     offers = list(_offers(question, replies))
