@@ -17,11 +17,15 @@ def differences(entries: Mapping[str, Entry], rows: Sequence[Row]) -> list[str]:
     booked = [one for one in sorted(entries.values(), key=lambda one: one["at"]) if one["purpose"] != "knowledge_base"]
     sent = [one for one in booked if one["state"] == "settled"]
     wrong = [f"{one['name']} is still {one['state']}" for one in booked if one["state"] == "reserved"]
-    if sorted(one["name"] for one in sent) != sorted(row.model for row in rows):
-        return [*wrong, f"booked {[one['name'] for one in sent]}, metered {[row.model for row in rows]}"]
-    for name in {row.model for row in rows}:
+    for name in {one["name"] for one in sent} | {row.model for row in rows}:
         ours = [one for one in sent if one["name"] == name]
         theirs = [row for row in rows if row.model == name]
+        # On a busy machine a call can break off before the server has read it: booked, and never metered.
+        for unseen in [one for one in ours if one["estimated"] and one["error"]][: max(0, len(ours) - len(theirs))]:
+            ours.remove(unseen)
+        if len(ours) != len(theirs):
+            wrong.append(f"{name} is booked {len(ours)} times, and metered {len(theirs)} times")
+            continue
         for entry, row in zip(ours, theirs, strict=True):
             metered, tokens = row.prompt + row.completion, entry["spent"]["tokens"]
             if entry["estimated"] and tokens < metered:
