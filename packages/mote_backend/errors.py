@@ -1,0 +1,41 @@
+"""What can go wrong in mote_backend: one small tree, each message one sentence that says how to mend it."""
+
+
+class MoTEError(Exception):
+    """Base class of everything that mote_backend raises on purpose."""
+
+
+class InputError(MoTEError, ValueError):
+    """An argument that cannot be used."""
+
+
+class MaskError(InputError):
+    """A mask that contradicts itself, or does not fit the model it is applied to."""
+
+
+class PromptError(InputError):
+    """A prompt, a set of prompts, or a template for them that cannot be used."""
+
+
+class SchemaError(InputError):
+    """A JSON schema, a pattern or a tool that decoding cannot be held to."""
+
+
+class UnsupportedModelError(MoTEError):
+    """A model whose experts cannot be masked; the message says why."""
+
+
+class ModelLoadError(MoTEError):
+    """A model or tokenizer that cannot be loaded."""
+
+
+class MaskNotAllowedError(MoTEError):
+    """A mask that this deployment does not allow; the message names those it does."""
+
+
+class EngineClosedError(MoTEError):
+    """The engine was closed before the request was answered."""
+
+
+class MissingExtraError(MoTEError, ImportError):
+    """A part of the package needs an extra that is not installed; the message gives the pip line."""
