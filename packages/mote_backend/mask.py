@@ -30,7 +30,7 @@ _KEYS = ("format", "name", "id", "off", "on", "bias", "phase", "mode", "force", 
 class ExpertMask:
     """Experts to switch while a model runs (MoTE, arXiv 2502.11096). Equal masks have equal ids, whatever the names.
 
-    "Off" means, by default, as if the expert were deleted from the model: it is never selected, another takes its place,
+    "Off" means, by default, as if the expert were deleted: it is never selected, another takes its place,
     and the weights are what the family's own formula gives for the experts that are left.
     """
 

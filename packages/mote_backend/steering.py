@@ -80,7 +80,9 @@ class Steering:
 
     @contextlib.contextmanager
     def apply(self, masks: Masks, *, prompt_length: int | None = None) -> Iterator[Plan | None]:
-        """As `steer`, on a model that is attached."""
+        """As `steer`, on a model that is attached; InputError if it was detached."""
+        if self.key not in _LIVE:
+            raise InputError("This Steering was detached from its model; make a new one.")
         plan = self._plan(checked_rows(masks), prompt_length)
         plans = dict(_PLANS.get())
         if plan is None:
