@@ -70,9 +70,10 @@ def print_hits(hits: Sequence[Hit]) -> None:
             out.print(Padding(part, (0, 0, 0, 4), expand=False))
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows of a table, cut to what a terminal can show."""
-    console().print(_table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows], len(rows)))
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, most: int = _ROWS) -> None:
+    """Rows of a table, cut to what a terminal can show: to the first `most`."""
+    shown = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    console().print(_table(columns, shown, len(rows), most))
 
 
 def print_list(about: Sequence[Description]) -> None:
@@ -144,16 +145,16 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> Table:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], total: int, most: int = _ROWS) -> Table:
     cut = len(columns) - _COLUMNS
     table = Table(show_edge=False, header_style="bold")
     for column in columns[:_COLUMNS]:
         table.add_column(Text(plain(column)), overflow="fold")
-    for row in rows[:_ROWS]:
+    for row in rows[:most]:
         table.add_row(*(Text(plain(cell)) for cell in row[:_COLUMNS]))
     missing = []
-    if total > min(len(rows), _ROWS):
-        missing.append(f"{total - min(len(rows), _ROWS):,} more rows")
+    if total > min(len(rows), most):
+        missing.append(f"{total - min(len(rows), most):,} more rows")
     if cut > 0:
         missing.append(f"{cut} more columns")
     if missing:

@@ -17,14 +17,16 @@ try:
     from kb_tools.cli import HELP, as_sentence, complain
     from kb_tools.cli import USER_ERRORS as KB_ERRORS
     from kb_tools.cli import app as kb_app
+    from mote_backend.errors import MoTEError
     from router_graph import cli_ask, cli_chat, cli_init
+    from router_graph.cli_mote import app as mote_app
     from router_graph.cli_pool import app as pool_app
     from router_graph.errors import RouterError
 except KeyboardInterrupt:  # importing takes long enough for a user to change their mind
     sys.stderr.write("Interrupted.\n")
     sys.exit(130)
 
-USER_ERRORS = (*KB_ERRORS, RouterError)
+USER_ERRORS = (*KB_ERRORS, RouterError, MoTEError)
 """What a command may raise because of what it was given: shown as one sentence, never as a traceback."""
 
 _interrupted = Event()
@@ -63,6 +65,7 @@ for commands in (cli_ask, cli_chat, cli_init):
     commands.register(app)
 app.add_typer(kb_app, name="kb")
 app.add_typer(pool_app, name="pool")
+app.add_typer(mote_app, name="mote")
 
 
 def _print_version(wanted: bool) -> None:

@@ -71,6 +71,7 @@ def print_model(about: Mapping[str, Any]) -> None:
         "privacy": card.privacy,
         "side by side": f"{card.concurrency} calls",
         "timeout": f"{card.timeout_s:g} s",
+        "mask": card.mask,
         "params": ", ".join(f"{key}: {value}" for key, value in card.params.items()) or None,
         "fallbacks": ", ".join(about["fallbacks"]) or None,
     }

@@ -1,0 +1,227 @@
+"""`polyroute mote`: models with switchable experts, from the command line. Results go to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kb_tools.cli import HELP
+from kb_tools.cli_command import PlainCommand
+from mote_backend.errors import MaskError
+from router_graph import cli_mote_find
+from router_graph.cli_mote_mask import app as mask_app
+from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
+
+if TYPE_CHECKING:
+    from mote_backend.chat_mote import ChatMoTE
+    from mote_backend.mask_book import MaskBook
+
+app = typer.Typer(
+    name="mote",
+    help="Find the experts behind a behaviour of a Mixture-of-Experts model, and switch them.",
+    no_args_is_help=True,
+    context_settings=HELP,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(mask_app, name="mask")
+cli_mote_find.register(app)
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Mask = Annotated[
+    str | None,
+    typer.Option("--mask", metavar="MASK", help="A file of a mask, or the name of one in --masks.", show_default=False),
+]
+Masks = Annotated[
+    Path | None, typer.Option("--masks", metavar="FOLDER", help="A folder of named masks.", show_default=False)
+]
+
+
+@app.command(cls=PlainCommand)
+def families(as_json: AsJSON = False) -> None:
+    """List the Mixture-of-Experts families of the installed transformers, and which of them can be masked.
+
+    polyroute mote families
+    """
+    from kb_tools import terminal
+    from mote_backend.family_list import families as listed
+
+    found = listed()
+    if as_json:
+        terminal.print_json([{"family": one.name, "supported": one.supported, "reason": one.reason} for one in found])
+        return
+    rows = [(one.name, "yes" if one.supported else "no", one.reason or "") for one in found]
+    terminal.print_rows(["family", "can be masked", "why not"], rows, most=len(rows))
+    terminal.note(f"{sum(one.supported for one in found)} of {len(found)} can be masked.")
+
+
+@app.command(cls=PlainCommand)
+def inspect(
+    model: Model, dtype: Dtype = "auto", device: Device = None, trust: Trust = False, as_json: AsJSON = False
+) -> None:
+    """Show where a model keeps its routers, and prove that masks reach them.
+
+    polyroute mote inspect planted
+    """
+    from kb_tools import terminal
+    from mote_backend.steering import Steering
+
+    steering = Steering(loaded(model, dtype, device, trust)[0])
+    sites = [
+        {"layer": one.layer, "router": one.name, "kind": one.kind, "experts": one.experts, "top_k": one.top_k}
+        for one in steering.sites
+    ]
+    if as_json:
+        unmaskable = [{"router": name, "reason": reason} for name, reason in steering.unmaskable]
+        terminal.print_json({"model": steering.fingerprint.to_json(), "routers": sites, "unmaskable": unmaskable})
+        return
+    terminal.console().print(f"{steering.fingerprint}, weights {steering.fingerprint.weights or 'unknown'}")
+    terminal.print_rows(list(sites[0]), [list(one.values()) for one in sites], most=len(sites))
+    for name, reason in steering.unmaskable:
+        terminal.note(f"No mask reaches {name}: it {reason}.")
+
+
+@app.command(cls=PlainCommand)
+def chat(
+    model: Model,
+    mask: Mask = None,
+    masks: Masks = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the most likely token.")] = 0.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a reply.")] = 512,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal replies.", show_default=False)] = None,
+    dtype: Dtype = "auto",
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Talk to the model; /mask NAME switches, /mask alone switches nothing, /quit ends.
+
+    echo 'what happened year3 in place5' | polyroute mote chat planted --mask planted-refusal
+    """
+    import sys
+
+    from kb_tools import terminal
+
+    talk = _chat_model(model, masks, dtype, device, trust, temperature, max_tokens, seed)
+    chosen = _meant(talk, mask)
+    history: list[tuple[str, str]] = []
+    if sys.stdin.isatty():
+        terminal.note("Ask. /mask NAME switches experts, /quit or Ctrl-D ends.")
+    while (line := _line()) is not None:
+        if line == "/quit":
+            return
+        if line == "/mask" or line.startswith("/mask "):
+            try:
+                chosen = _meant(talk, line.removeprefix("/mask").strip() or None)
+            except MaskError as error:
+                terminal.note(str(error))
+            continue
+        if not line:
+            continue
+        history.append(("user", line))
+        reply = ""
+        for piece in talk.stream(history, mote_mask=chosen):
+            reply += piece.text
+            sys.stdout.write(terminal.plain(piece.text))
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        history.append(("assistant", reply))
+
+
+@app.command(cls=PlainCommand)
+def serve(
+    model: Model,
+    masks: Masks = None,
+    only_named: Annotated[bool, typer.Option("--only-named", help="Allow no mask but those of --masks.")] = False,
+    name: Annotated[str | None, typer.Option(help="What clients call the model.", show_default=False)] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; elsewhere than on loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    max_batch: Annotated[int, typer.Option(min=1, help="Most requests that run together.")] = 32,
+    dtype: Dtype = "auto",
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Serve the model to any OpenAI client; `mote_mask` in a request's body, or the model NAME:MASK, switches experts.
+
+    The token that clients must send, if any, is read from POLYROUTE_MOTE_TOKEN.
+
+    polyroute mote serve planted --masks masks/ --only-named
+    """
+    import os
+
+    from mote_backend.chat_mote import ChatMoTE
+    from mote_backend.server import serve as run
+    from router_graph.cli_mote_model import folder_of
+
+    book = _book(masks, only_named)
+    chat_model = ChatMoTE(
+        model=folder_of(model),
+        mask_book=book,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust,
+        max_batch=max_batch,
+    )
+    run(
+        {name or Path(model).name: chat_model},
+        host=host,
+        port=port,
+        token=os.environ.get("POLYROUTE_MOTE_TOKEN"),
+    )
+
+
+def _chat_model(
+    model: str,
+    masks: Path | None,
+    dtype: str,
+    device: str | None,
+    trust: bool,
+    temperature: float,
+    max_tokens: int,
+    seed: int | None,
+) -> ChatMoTE:
+    from mote_backend.chat_mote import ChatMoTE
+    from router_graph.cli_mote_model import folder_of
+
+    return ChatMoTE(
+        model=folder_of(model),
+        mask_book=_book(masks, only_named=False),
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+
+
+def _book(masks: Path | None, only_named: bool) -> MaskBook:
+    from mote_backend.mask_book import MaskBook
+
+    if masks is None:
+        return MaskBook(only_named=only_named)
+    return MaskBook.of_folder(masks, only_named=only_named)
+
+
+def _meant(talk: ChatMoTE, mask: str | None) -> object:
+    from mote_backend.mask import ExpertMask
+    from mote_backend.mask_book import MaskBook
+
+    if mask is None:
+        return None
+    if mask.endswith(".json"):
+        return ExpertMask.load(mask)
+    book = talk.mask_book
+    return book.resolve(mask) if isinstance(book, MaskBook) else mask
+
+
+def _line() -> str | None:
+    import sys
+
+    if sys.stdin.isatty():
+        try:
+            return input("> ").strip()
+        except EOFError:
+            return None
+    line = sys.stdin.readline()
+    return line.strip() if line else None

@@ -1,0 +1,42 @@
+"""Which model a `polyroute mote` command is about, and how it is loaded."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A folder, a name on the hub, or `planted`: the tiny one that comes along.",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[str, typer.Option(help="A torch dtype such as bfloat16; auto: the checkpoint's own.")]
+Device = Annotated[
+    str | None, typer.Option(help="Such as cpu or cuda:1; auto: spread over all there is.", show_default=False)
+]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")]
+
+
+def folder_of(model: str) -> str:
+    """The model as a folder or a name on the hub."""
+    if model != "planted":
+        return model
+    from mote_backend.planted import FOLDER
+
+    return str(FOLDER)
+
+
+def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any, Any]:
+    """The model and its tokenizer."""
+    from mote_backend.loading import Source, load
+
+    if not sys.stderr.isatty():  # a bar for people would fill a log with lines
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+    return load(Source(folder_of(model), dtype=dtype, device=device, trust_remote_code=trust))
