@@ -55,6 +55,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/graph_speed.py
 	$(BIN)/python benchmarks/graph_load.py
 	$(BIN)/python benchmarks/graph_faults.py
+	$(BIN)/python benchmarks/mote_speed.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

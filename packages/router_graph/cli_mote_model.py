@@ -38,5 +38,5 @@ def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any
     if not sys.stderr.isatty():  # a bar for people would fill a log with lines
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     return load(Source(folder_of(model), dtype=dtype, device=device, trust_remote_code=trust))
