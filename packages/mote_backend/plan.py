@@ -65,6 +65,8 @@ class Plan:
 
     def tokens_are(self, rows: Tensor, decode: Tensor | None = None) -> None:
         """For packed batches: which mask each token [tokens] has, and whether it is a generated one."""
+        if self._tables.masks == 1:  # masks that are all alike are compiled as one
+            rows = torch.zeros_like(rows)
         if self._tables.phased:
             if decode is None:
                 raise InputError("A mask for one phase needs to know which tokens of a packed batch are generated.")

@@ -117,13 +117,22 @@ def masked(site: Site, switches: Switches, forward: Callable[..., Any], args: An
             f"The router {site.name} ({type(site.module).__name__}) computed its logits where no mask reaches them, "
             "such as in a fused kernel; load the model without kernels (use_kernels=False) and not quantised."
         )
+    if switches.on is not None and not interception.selections_seen and not _all_lifted(switches):
+        raise UnsupportedModelError(
+            f"The router {site.name} ({type(site.module).__name__}) has no top-k to put an expert into, so that "
+            'force "natural" cannot act on it; force "max" can.'
+        )
     return output if switches.zero is None else _zeroed(site, switches, output)
+
+
+def _all_lifted(switches: Switches) -> bool:
+    return switches.on is not None and switches.lifted is not None and torch.equal(switches.lifted, switches.on)
 
 
 def _zeroed(site: Site, switches: Switches, output: Any) -> Any:
     assert switches.zero is not None
     place = places(output)
-    if place is None or site.experts != site.logits:
+    if place is None or site.experts != site.logits or type(site.module).__name__ == "JetMoeTopKGating":
         raise UnsupportedModelError(
             f"The router {site.name} ({type(site.module).__name__}) hides its weights after the selection, "
             'so that mode "zero" cannot act on it; mode "remove" can.'

@@ -9,7 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,18 @@ class Steering:
                 self.detach()
                 raise
             _CHECKED.add(model)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Steering:
+        """The Steering that the model has, even if a block of `steer` made it, which then leaves it in place; else a
+        new one. For those who share a model and don't detach."""
+        with _LOCK:
+            known = _ATTACHED.get(model)
+            steering = known() if known else None
+            if steering is None:
+                return cls(model)
+            _USERS.pop(steering.key, None)
+            return steering
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -168,7 +180,7 @@ class Steering:
         try:
             self.model.eval()
             with torch.no_grad(), self.apply(ExpertMask(off=off)):
-                self.model(input_ids=token, use_cache=False)
+                self._run(token)
         finally:
             self.model.train(training)
             for handle in handles:
@@ -180,6 +192,19 @@ class Steering:
                     f"The router {site.name} ({type(site.module).__name__}) selects experts that are off, so that the "
                     "model cannot be masked; please report its family."
                 )
+
+    def _run(self, token: Tensor) -> None:
+        """One forward of one token [1, 1], whatever of it the model takes."""
+        try:
+            self.model(input_ids=token, use_cache=False)
+        except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+            try:  # a decoder that is fed with embeddings, such as the talker of Qwen3-Omni
+                self.model(inputs_embeds=cast(Any, self.model).get_input_embeddings()(token), use_cache=False)
+            except Exception:
+                raise UnsupportedModelError(
+                    f"{type(self.model).__name__} cannot be run on a token, so that nothing proves that masks "
+                    f"reach its routers ({type(error).__name__}: {error}); give its language model alone."
+                ) from error
 
 
 def _entrances(model: nn.Module) -> list[nn.Module]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 UNMASKABLE_MODULES: dict[str, str] = {
     "DeepseekV4HashRouter": "routes by a table of token ids, so that there is nothing to select",
+    "Dots3NoteVisionTopKRouter": "routes the patches of images, and not the tokens of the batch",
 }
 """Class of a routed layer → why no mask reaches it, in models whose other layers can be masked."""
 
@@ -15,14 +19,20 @@ UNMASKABLE_FAMILIES: dict[str, str] = {
     "switch_transformers": _CAPACITY,
     "nllb-moe": _CAPACITY,
     "doge": "its experts are looked up by product keys, and there is no top-k over them",
+    "vitpose_backbone": "its expert is chosen by the data set that an image comes from, and not by a router",
 }
 """`config.model_type` → why."""
 
+_KERNEL = "a kernel from a hub"
+_QUANTISED = "a quantised kernel (MXFP4)"
+
 _BYPASSING = {
-    "MegaBlocksMoeMLP": "a kernel from a hub",
-    "Mxfp4GptOssExperts": "a quantised kernel (MXFP4)",
-    "Mxfp4GptOssMLP": "a quantised kernel (MXFP4)",
+    "MegaBlocksMoeMLP": _KERNEL,
+    "CPUMegaBlocksMoeMLP": _KERNEL,
+    "Mxfp4GptOssExperts": _QUANTISED,
+    "Mxfp4GptOssMLP": _QUANTISED,
 }
+"""Class of a module that computes the routing itself and never calls the router → what it is."""
 
 
 def unsupported_reason(model: nn.Module) -> str | None:

@@ -49,10 +49,11 @@ def families(as_json: AsJSON = False) -> None:
 
     found = listed()
     if as_json:
-        terminal.print_json([{"family": one.name, "supported": one.supported, "reason": one.reason} for one in found])
+        told = [{"family": one.name, "supported": one.supported, "reason": one.reason} for one in found]
+        terminal.print_json([{**row, "note": one.note} for row, one in zip(told, found, strict=True)])
         return
-    rows = [(one.name, "yes" if one.supported else "no", one.reason or "") for one in found]
-    terminal.print_rows(["family", "can be masked", "why not"], rows, most=len(rows))
+    rows = [(one.name, "yes" if one.supported else "no", one.reason or one.note or "") for one in found]
+    terminal.print_rows(["family", "can be masked", "note"], rows, most=len(rows))
     terminal.note(f"{sum(one.supported for one in found)} of {len(found)} can be masked.")
 
 

@@ -124,6 +124,18 @@ def test_a_long_steering_is_shared_and_outlives_the_blocks(model):
         raise AssertionError
 
 
+def test_those_who_share_a_model_share_its_steering(model):
+    with steer(model, OFF) as made:
+        shared = Steering.of(model)
+        assert shared is made is Steering.of(model)
+    try:
+        with shared.apply(OFF):  # the block that made it has left it in place
+            assert torch.equal(model(input_ids=IDS).logits, under(model, OFF))
+    finally:
+        shared.detach()
+    assert "_mote" not in model.__dict__
+
+
 @pytest.mark.parametrize("mode", ["remove", "zero", "zero_renorm"])
 @pytest.mark.parametrize("phase", ["all", "prefill", "decode"])
 def test_chunks_of_a_prompt_and_rows_of_a_batch_do_not_change_what_a_mask_does(model, phase, mode):
