@@ -8,6 +8,9 @@ class MoTEError(Exception):
 class InputError(MoTEError, ValueError):
     """An argument that cannot be used."""
 
+    status_code = 400
+    """Of HTTP, for those who sort errors by it: the request was wrong, not the model."""
+
 
 class MaskError(InputError):
     """A mask that contradicts itself, or does not fit the model it is applied to."""
@@ -31,6 +34,8 @@ class ModelLoadError(MoTEError):
 
 class MaskNotAllowedError(MoTEError):
     """A mask that this deployment does not allow; the message names those it does."""
+
+    status_code = 400
 
 
 class EngineClosedError(MoTEError):

@@ -10,7 +10,7 @@ import typer
 from kb_tools.cli import HELP
 from kb_tools.cli_command import PlainCommand
 from mote_backend.errors import MaskError
-from router_graph import cli_mote_find
+from router_graph import cli_mote_find, cli_mote_report
 from router_graph.cli_mote_mask import app as mask_app
 from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(mask_app, name="mask")
 cli_mote_find.register(app)
+cli_mote_report.register(app)
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Mask = Annotated[

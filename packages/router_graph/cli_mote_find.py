@@ -66,9 +66,9 @@ def profile(
     from kb_tools import terminal
     from mote_backend.ftri import contrast
 
-    sets = _sets((target, other), values)
+    sets = list(prompt_sets({"target": target, "other": other}, values).values())
     network, tokenizer = loaded(model, dtype, device, trust)
-    with _progress("Recording") as progress:
+    with progress_bar("Recording") as progress:
         found = contrast(
             network,
             tokenizer,
@@ -118,12 +118,12 @@ def select(
     from mote_backend.ftri import contrast
     from mote_backend.greedy import Search
 
-    sets = _sets((target, other), values)
+    sets = list(prompt_sets({"target": target, "other": other}, values).values())
     network, tokenizer = loaded(model, dtype, device, trust)
     behaviour = first_token(tokenizer, begins)
-    with _progress("Recording") as progress:
+    with progress_bar("Recording") as progress:
         table = contrast(network, tokenizer, *sets, system=system, raw=raw, progress=progress).table
-    with _progress("Switching") as progress:
+    with progress_bar("Switching") as progress:
         found = selection.select(
             network,
             tokenizer,
@@ -155,9 +155,10 @@ def select(
     )
 
 
-def _sets(given: Sequence[str], values: Sequence[str] | None) -> list[PromptSet]:
+def prompt_sets(given: Mapping[str, str], values: Sequence[str] | None) -> dict[str, PromptSet]:
+    """The sets by name, each from its file or its grid."""
     known = dict(_value(one) for one in values or [])
-    return [_prompt_set(one, name, known) for one, name in zip(given, ("target", "other"), strict=True)]
+    return {name: _prompt_set(one, name, known) for name, one in given.items()}
 
 
 def _value(given: str) -> tuple[str, list[str]]:
@@ -187,7 +188,7 @@ def _some(prompts: PromptSet, count: int, seed: int) -> PromptSet:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], object]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], object]]:
     """A bar on stderr with the time left; nothing where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

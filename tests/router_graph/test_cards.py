@@ -34,6 +34,8 @@ MISTAKES = [
     ({"name": "a", "timeout_s": float("inf")}, "timeout_s is inf"),
     ({"name": "a", "privacy": "secret"}, "privacy is 'secret'; it must be 'local', 'private' or 'external'."),
     ({"name": "a", "params": {"max_tokens": 5}}, "max_tokens is a field of the card itself, beside params."),
+    ({"name": "a", "mask": "m", "params": {"mote_mask": "m"}}, "mote_mask in params is the same as the field mask"),
+    ({"name": "a", "mask": ""}, "mask is ''"),
     ({"name": "a", "params": {"timeout": 5}}, "timeout cannot be a parameter: the card has timeout_s"),
     ({"name": "a", "price": "free", "ceiling": "free"}, "it has a price and a ceiling"),
     ({"name": "a", "measured": {"right": 1, "asked": 0, "on": "x", "date": "2026-01-01"}}, "measured.asked is 0"),

@@ -58,7 +58,7 @@ class ChatPolicy(Policy):
         card = pool.card(model)
         if reason := refusal(params):
             raise SettingsError(f"The policy {model!r} cannot be asked with these parameters: {reason}")
-        sent = {"max_tokens": card.max_tokens, **card.params, **params}
+        sent = {"max_tokens": card.max_tokens, **card.sent, **params}
         self.name = self._model = model
         self._card = card
         self.version = versioned(card.id, sent, seeded)

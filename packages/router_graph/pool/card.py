@@ -84,6 +84,9 @@ class ModelCard(Settings):
     """The environment variable with the key, where it is not the provider's usual one."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Sent with every call, as in {temperature: 0}."""
+    mask: str | None = Field(default=None, min_length=1)
+    """The expert mask that every call carries, by its name or id: two cards can be one model, with and without it. For
+    what takes `mote_mask`: a `ChatMoTE`, LiteLLM's provider `mote`, or a server of `polyroute mote serve`."""
 
     @classmethod
     def named(cls, data: Any, problem: str) -> str:
@@ -101,6 +104,8 @@ class ModelCard(Settings):
             return f"api_base is {self.api_base!r}; it must begin with http:// or https://."
         if "max_tokens" in self.params:
             return "max_tokens is a field of the card itself, beside params."
+        if self.mask is not None and "mote_mask" in self.params:
+            return "mote_mask in params is the same as the field mask; keep one of them."
         if where := secret_in(self.params):
             return f"{where} would put a secret in a file; name its environment variable in api_key_env."
         if reason := refusal(self.params):
@@ -113,6 +118,11 @@ class ModelCard(Settings):
     def id(self) -> str:
         """What the transport calls the model."""
         return self.model or self.name
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What goes with every call: the parameters, and the mask."""
+        return self.params if self.mask is None else {**self.params, "mote_mask": self.mask}
 
     @property
     def payable(self) -> Price:
@@ -154,6 +164,9 @@ class ModelCard(Settings):
         facts += [word for word, can in (("tools", self.tools), ("vision", self.vision)) if can]
         if self.privacy != "external":
             facts.append(self.privacy)
+        mask = self.mask or self.params.get("mote_mask")
+        if isinstance(mask, str):
+            facts.append(f"expert mask {' '.join(mask.split())}")
         if self.measured:
             facts.append(f"{self.measured.right} of {self.measured.asked} right on {self.measured.on}")
         words = f"{self.strengths} {self.measured.summary if self.measured else ''}".split()

@@ -357,7 +357,7 @@ class _Member:
     slots: Slots
 
     def request(self, call: _Call) -> Request:
-        params = {**self.card.params, **{key: value for key, value in call.params.items() if value is not None}}
+        params = {**self.card.sent, **{key: value for key, value in call.params.items() if value is not None}}
         params.setdefault("max_tokens", self.card.max_tokens)
         return Request(self.card, call.messages, params)
 

@@ -76,9 +76,10 @@ class LiteLLMTransport(Transport):
                 with contextlib.suppress(Exception):
                     await response.aclose()
             # LiteLLM makes a usage up where the provider gave none; the pieces as they came tell.
-            reported = any(getattr(piece, "usage", None) for piece in getattr(response, "chunks", ()))
-            check_end(response, request.card, said=said, reported=reported)
-            yield AIMessageChunk(content="", usage_metadata=usage_of(usage) if reported else None)
+            reported = [one for piece in getattr(response, "chunks", ()) if (one := getattr(piece, "usage", None))]
+            check_end(response, request.card, said=said, reported=bool(reported))
+            # Of a custom provider's stream LiteLLM passes no usage on.
+            yield AIMessageChunk(content="", usage_metadata=usage_of(usage or reported[-1]) if reported else None)
         except Exception as error:
             raise errand.failure(error, before) from errand.cause(error)
 
