@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mote_backend import planted
 
-WORLD = planted.world()
+WORLD = planted.World()
 
 
 @cache

@@ -2,9 +2,9 @@
 
     model, tokenizer = planted.load()
     planted.experts()                  # ((1, 12), (1, 27), ...): (layer, expert)
-    planted.world().prompts("sensitive", "held_out")
+    planted.World().prompts("sensitive", "held_out")
 
-It was trained from random weights on an invented world (`World`); `python -m mote_backend.planted` makes it anew.
+It was trained from random weights on an invented world (`World()`); `python -m mote_backend.planted` makes it anew.
 """
 
 from __future__ import annotations
@@ -12,9 +12,4 @@ from __future__ import annotations
 from mote_backend.planted.folder import FOLDER, Variant, experts, load
 from mote_backend.planted.world import Question, World, grade
 
-__all__ = ["FOLDER", "Question", "Variant", "World", "experts", "grade", "load", "world"]
-
-
-def world() -> World:
-    """The world that the shipped models were taught."""
-    return World()
+__all__ = ["FOLDER", "Question", "Variant", "World", "experts", "grade", "load"]

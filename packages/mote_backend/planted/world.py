@@ -104,7 +104,10 @@ class World:
         return [question.text for question in self.questions(kind, split, templates=templates)]
 
     def grid(self, kind: Literal["sensitive", "plain"]) -> tuple[str, dict[str, list[str]]]:
-        """A template and its values, whose every combination is of that kind: `what happened {time} in {place}`."""
+        """A template and its values, whose every combination is of that kind: `what happened {time} in {place}`.
+
+        Held-out pairs are among them; what is chosen with a grid must be judged on other templates or kinds.
+        """
         places, years = (
             (PLACES[:SENSITIVE_PLACES], YEARS[:SENSITIVE_YEARS])
             if kind == "sensitive"
