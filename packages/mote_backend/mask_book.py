@@ -74,9 +74,9 @@ class MaskBook(Mapping[str, ExpertMask]):
         if given.lstrip().startswith("{"):
             try:
                 return ExpertMask.from_json(json.loads(given))
-            except ValueError as error:
-                if isinstance(error, MaskError):
-                    raise
+            except MaskError:
+                raise
+            except (ValueError, RecursionError) as error:
                 raise MaskError(f"The mask is no JSON: {error}.") from None
         near = difflib.get_close_matches(given, self._masks, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {self._said()}."
