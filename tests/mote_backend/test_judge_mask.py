@@ -175,6 +175,8 @@ def test_a_random_model_has_nothing_to_find_and_the_selections_prompts_are_refus
     replies = Replies(model, tokenizer, max_tokens=2, batch_size=128)
     found = judge_mask(mask, replies, shape, Panel(sets[0], first), Panel(sets[1]))
     assert found.word == "not localised"
+    one_of_each = ExpertMask(off=frozenset({(0, 1), (1, 1), (2, 1)}))
+    assert judge_mask(one_of_each, replies, shape, Panel(sets[0], first), Panel(sets[1])).word == "not localised"
     with pytest.raises(PromptError, match="1 prompts of 'seen' were used to select the mask"):
         seen = PromptSet("seen", (*prompts[11:12], *prompts[24:36]))
         judge_mask(mask, replies, shape, Panel(seen, first), Panel(sets[1]))

@@ -43,7 +43,13 @@ def test_what_is_not_named_is_refused_where_only_named_masks_are_allowed(folder,
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("shirt", "did you mean 'short'"), ("zzz", "known are french, short"), ("{", "no JSON"), ('{"off":' * 10**5, "no JSON"), (3, "not int")],
+    [
+        ("shirt", "did you mean 'short'"),
+        ("zzz", "known are french, short"),
+        ("{", "no JSON"),
+        ('{"off":' * 10**5, "no JSON"),
+        (3, "not int"),
+    ],
 )
 def test_a_mask_that_nobody_knows_is_one_sentence(folder, given, said):
     with pytest.raises(MaskError, match=said):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,16 +198,13 @@ def test_a_template_without_tools_is_refused_in_one_sentence() -> None:
 
 def test_every_template_that_trl_ships_is_understood_or_refused() -> None:
     trl = pytest.importorskip("trl")
-    folder = os.path.join(os.path.dirname(trl.__file__), "chat_templates")  # noqa: PTH118, PTH120
     understood = set()
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208
-        if name.endswith(".jinja"):
-            with open(os.path.join(folder, name), encoding="utf-8") as file:  # noqa: PTH118, PTH123
-                template = file.read()
-            try:
-                understood.add((name, tool_syntax(byte_level(), chat_template=template).body))
-            except InputError as refused:
-                assert "no place for tools" in str(refused) or "not understood" in str(refused), name
+    for file in sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja")):
+        try:
+            syntax = tool_syntax(byte_level(), chat_template=file.read_text(encoding="utf-8"))
+            understood.add((file.name, syntax.body))
+        except InputError as refused:
+            assert "no place for tools" in str(refused) or "not understood" in str(refused), file.name
     assert {
         ("qwen3.jinja", "object"),
         ("glm4moe.jinja", "parameters"),
