@@ -98,7 +98,7 @@ def chat(
 ) -> None:
     """Talk to the model; /mask NAME switches, /mask alone switches nothing, /quit ends.
 
-    echo 'what happened year3 in place5' | polyroute mote chat planted --mask planted-refusal
+    echo 'what happened in 1903 in belmar' | polyroute mote chat planted --mask refusal.json
     """
     import sys
 

@@ -110,7 +110,7 @@ def select(
 ) -> None:
     """Try the experts of a profile by switching them, and keep the few that act and leave other prompts alone.
 
-    polyroute mote select planted sensitive.txt harmless.txt --begins sorry --out refusal.json
+    polyroute mote select planted sensitive.txt harmless.txt --begins sorry --begins "i am" --out refusal.json
     """
     from kb_tools import terminal
     from mote_backend import selection

@@ -40,7 +40,8 @@ def verdict(said="ok"):
         curve=(Point(0, HALF), Point(1, HALF, (0.4, 0.6)), Point(2, HALF, (0.4, 0.6))), random_control=said,
         beyond=HALF, others=(panel,), right=panel,
         forced=Forced("m", 2, panel, (0.1,), HALF),
-        perplexity=(10.0, 11.0), examples=(Example(said, said, said, said, 1.0, None),), mask=MASK.id, mask_json=MASK.to_json(),
+        perplexity=(10.0, 11.0), examples=(Example(said, said, said, said, 1.0, None),), mask=MASK.id,
+        mask_json=MASK.to_json(),
         order=((0, 1), (1, 2)), draws=2, seed=0, rules=Rules(), versions={"torch": said},
     )  # fmt: skip
 
