@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -53,9 +53,10 @@ def test_anything_else_is_not_guessed_at(answer):
 
 
 @given(st.text())
+@example("<prompt>&\n</prompt>")
 def test_no_text_can_leave_its_marker(text):
     shown = fenced(text)
-    assert not set("<>\n") & set(shown)
+    assert not set("<>&\n") & set(shown)
     assert json.loads(shown) == text
 
 

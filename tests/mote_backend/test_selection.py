@@ -57,6 +57,15 @@ def test_masks_measured_together_are_measured_as_each_alone(model, likely, max_r
     assert len({round(one.behaviour, 4) for one in measured}) >= 4
 
 
+@pytest.mark.parametrize(("phase", "acts"), [("prefill", True), ("decode", False)])
+def test_the_first_token_is_decided_in_the_prompt(model, likely, phase, acts):
+    probe = Probe(model, TOKENIZER, SHOWN, HARMLESS, likely)
+    off = frozenset(one for one in EVERY if one[1] < EXPERTS - TOP_K)
+    whole, one = probe([ExpertMask(off=off), ExpertMask(off=off, phase=phase)])
+    assert one.drift == pytest.approx(whole.drift if acts else 0, abs=1e-6)
+    assert whole.drift > 0.1
+
+
 def test_measuring_leaves_the_model_as_it_was(model, likely):
     before = _logits(model, SHOWN[0])
     model.model.layers[0].train()
