@@ -25,7 +25,7 @@ _LONGEST = 4000
 MEANINGS = {
     "localised": "Few experts carry this behaviour: without them it is gone, and what is harmless stays as it was.",
     "partly": "These experts take part in this behaviour, but they are not all of it, or not it alone.",
-    "not localised": "No mask was shown to hold this behaviour: it does not sit in these experts.",
+    "not localised": "Nothing shows that these experts hold this behaviour; the checks below say what is missing.",
 }
 """What each verdict says, for the reader."""
 
