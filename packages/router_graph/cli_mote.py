@@ -151,6 +151,7 @@ def serve(
     """
     import os
 
+    from kb_tools import terminal
     from mote_backend.chat_mote import ChatMoTE
     from mote_backend.server import serve as run
     from router_graph.cli_mote_model import folder_of
@@ -169,6 +170,7 @@ def serve(
         host=host,
         port=port,
         token=os.environ.get("POLYROUTE_MOTE_TOKEN"),
+        ready=lambda url: terminal.note(f"Serving at {url}; Ctrl-C ends."),
     )
 
 
