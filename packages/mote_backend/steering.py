@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import types
 import weakref
@@ -28,6 +29,8 @@ _PLANS: ContextVar[Mapping[object, Plan]] = ContextVar("mote_plans", default=typ
 """What is applied in this thread or task, by the key of the model."""
 
 _KNOWN_TABLES = 64
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -145,6 +148,12 @@ class Steering:
             if tables is None:
                 for mask in {one for one in rows if one}:
                     mask.check(self.fingerprint)
+                    if not mask.fits_weights(self.fingerprint):
+                        _LOG.warning(
+                            "The mask %s was made for other weights of the same shape, where its numbers mean other "
+                            "experts.",
+                            mask.title,
+                        )
                 tables = self._tables[key] = compile_tables(self.sites, rows, device)
                 while len(self._tables) > _KNOWN_TABLES:
                     self._tables.popitem(last=False)

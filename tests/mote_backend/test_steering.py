@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -214,6 +215,15 @@ def test_a_mask_that_does_not_fit_is_refused_before_the_model_runs(model):
         raise AssertionError
     with pytest.raises(MaskError, match=f"each token needs {TOP_K}"):
         under(model, ExpertMask(off={(0, one) for one in range(EXPERTS - 1)}))
+
+
+def test_a_mask_of_other_weights_is_applied_with_a_warning(model, caplog):
+    with steer(model, None) as steering:
+        own = steering.fingerprint
+    under(model, replace(OFF, model=own))
+    assert not caplog.messages
+    under(model, replace(OFF, model=replace(own, weights="0" * 12), name="found elsewhere"))
+    assert ["'found elsewhere' was made for other weights" in one for one in caplog.messages] == [True]
 
 
 def test_a_dense_model_is_refused_in_a_sentence():

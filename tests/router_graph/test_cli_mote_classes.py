@@ -29,7 +29,9 @@ def test_profile_and_report_run_on_a_folder_of_each_class_and_claim_nothing_of_a
     assert rows["model"]["type"] == family
 
     layer, expert = next(
-        (int(line.split("|")[1]), int(line.split("|")[2])) for line in profiled.stdout.splitlines() if line.startswith("| ") and "layer" not in line
+        (int(line.split("|")[1]), int(line.split("|")[2]))
+        for line in profiled.stdout.splitlines()
+        if line.startswith("| ") and "layer" not in line
     )
     (tmp_path / "mask.json").write_text(json.dumps({"off": {str(layer): [expert]}}))
     page = tmp_path / "page.html"
