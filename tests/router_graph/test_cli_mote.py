@@ -73,6 +73,19 @@ def test_a_profile_ranks_the_planted_experts_first(files):
     assert json.loads(out.read_text())["model"]["type"] == "qwen3_moe"
 
 
+def test_select_keeps_few_experts_and_writes_a_mask_for_this_model(files):
+    out = files / "refusal.json"
+    sets = (files / "sensitive.txt", files / "harmless.txt")
+    result = run("select", "planted", *sets, "--begins", "sorry", "--begins", "i am", "--out", out, "--budget", 4)
+    assert result.exit_code == 0, result.output
+    mask = ExpertMask.load(out)
+    assert mask.name == "refusal" and mask.off & set(planted.experts()) and len(mask) <= 4
+    assert mask.model.model_type == "qwen3_moe"
+    assert "does not know how 'bonjour' begins" in complaint(
+        "select", "planted", *sets, "--begins", "bonjour", "--out", out
+    )
+
+
 def test_a_grid_is_a_set_of_prompts_too():
     places = "place=ardal,marrow"
     years = "time=1901,1902,1903,1904"
