@@ -56,6 +56,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/graph_load.py
 	$(BIN)/python benchmarks/graph_faults.py
 	$(BIN)/python benchmarks/mote_speed.py
+	$(BIN)/python benchmarks/mote_proof.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
