@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import torch
 
 from mote_backend.activity import Accumulator, Activity
 from mote_backend.errors import PromptError, UnsupportedModelError
+from mote_backend.evaluating import evaluating
 from mote_backend.families import Site, find_sites, watch
 from mote_backend.prompt_tokens import PromptTokens, encode
 from mote_backend.prompts import PromptSet
@@ -110,22 +112,15 @@ class _Runner:
         self._device = getattr(model, "device", torch.device("cpu"))
         self._thread = threading.get_ident()
         self._batch: _Batch | None = None
-        self._open: list[Any] = []
-        self._training: list[torch.nn.Module] = []
+        self._open = ExitStack()
 
     def __enter__(self) -> None:
-        self._training = [one for one in self._model.modules() if one.training]
-        for one in self._training:
-            one.training = False
+        self._open.enter_context(evaluating(self._model))
         for site in self._sites:
-            self._open.append(watch(site, self._seen))
+            self._open.callback(watch(site, self._seen).remove)
 
     def __exit__(self, *_: object) -> None:
-        for handle in self._open:
-            handle.remove()
-        self._open.clear()
-        for one in self._training:
-            one.training = True
+        self._open.close()
 
     def run(
         self, rows: Sequence[Sequence[int]], columns: Sequence[Sequence[int]], *, mean: bool

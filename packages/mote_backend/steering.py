@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mote_backend.errors import InputError, UnsupportedModelError
+from mote_backend.evaluating import evaluating
 from mote_backend.families import Site, find_sites, fingerprint, unmaskable, watch
 from mote_backend.fingerprint import Fingerprint
 from mote_backend.mask import ExpertMask
@@ -142,7 +143,7 @@ class Steering:
         if rows.count(rows[0]) == len(rows):
             rows = rows[:1]
         device = next(self.sites[0].module.parameters()).device
-        key = (*(None if one is None else one.id for one in rows), str(device))
+        key = (*(None if one is None else (one.id, one.model) for one in rows), str(device))
         with self._lock:
             tables = self._tables.get(key)
             if tables is None:
@@ -185,13 +186,10 @@ class Steering:
         handles = [watch(site, lambda at, indices, _: seen.__setitem__(at.layer, indices)) for site in self.sites]
         device = next(self.model.parameters()).device
         token = torch.ones(1, 1, dtype=torch.long, device=device)
-        training = self.model.training
         try:
-            self.model.eval()
-            with torch.no_grad(), self.apply(ExpertMask(off=off)):
+            with torch.no_grad(), evaluating(self.model), self.apply(ExpertMask(off=off)):
                 self._run(token)
         finally:
-            self.model.train(training)
             for handle in handles:
                 handle.remove()
         for site in self.sites:

@@ -17,6 +17,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from mote_backend.batches import collect, pack
 from mote_backend.errors import EngineClosedError, MoTEError
+from mote_backend.evaluating import evaluating
 from mote_backend.row import Row
 from mote_backend.row_sampler import RowSampler, RowsStop
 
@@ -127,7 +128,7 @@ class Worker:
         for row in rows:
             row.start(self.tokenizer, self.end_ids)
         device = self.model.get_input_embeddings().weight.device
-        with self._evaluating(), self._steered(rows, longest):
+        with evaluating(self.model), self._steered(rows, longest):
             self.model.generate(
                 input_ids=torch.tensor(padded, device=device),
                 attention_mask=torch.tensor(seen, device=device),
@@ -141,18 +142,6 @@ class Worker:
         if self.steering is None or not any(masks):
             return contextlib.nullcontext()
         return self.steering.apply(masks, prompt_length=prompt_length)
-
-    @contextlib.contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Without dropout, also where a trainer owns the model."""
-        training = self.model.training
-        if training:
-            self.model.eval()
-        try:
-            yield
-        finally:
-            if training:
-                self.model.train()
 
     def _pad_id(self) -> int:
         size = self.model.get_input_embeddings().num_embeddings

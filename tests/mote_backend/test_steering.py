@@ -217,6 +217,23 @@ def test_a_mask_that_does_not_fit_is_refused_before_the_model_runs(model):
         under(model, ExpertMask(off={(0, one) for one in range(EXPERTS - 1)}))
 
 
+def test_a_mask_of_another_model_is_refused_after_one_that_switches_the_same():
+    steering = Steering(tiny_model())
+    with steering.apply(OFF):
+        pass
+    elsewhere = replace(steering.fingerprint, model_type="olmoe")
+    with pytest.raises(MaskError, match="was made for olmoe"), steering.apply(replace(OFF, model=elsewhere)):
+        raise AssertionError
+
+
+def test_attaching_leaves_each_module_in_its_own_mode():
+    model = tiny_model().train()
+    model.model.layers[1].eval()
+    before = [one.training for one in model.modules()]
+    under(model, OFF)
+    assert [one.training for one in model.modules()] == before
+
+
 def test_a_mask_of_other_weights_is_applied_with_a_warning(model, caplog):
     with steer(model, None) as steering:
         own = steering.fingerprint
