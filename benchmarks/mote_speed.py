@@ -30,11 +30,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from mote_backend import ExpertMask, Steering, steer
-from mote_backend.activity import Accumulator
-from mote_backend.chat_mote import ChatMoTE
-from mote_backend.ftri import tabulate
-from mote_backend.prompts import PromptSet
-from mote_backend.recorder import record
+from mote_backend.chat.chat_mote import ChatMoTE
+from mote_backend.ftri.activity import Accumulator
+from mote_backend.ftri.contrast import tabulate
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.recorder import record
 
 LAYERS, EXPERTS, TOP_K, VOCABULARY = 12, 64, 8, 32_768
 PROMPT, NEW = 32, 32

@@ -139,7 +139,7 @@ class Server:
         """One batch; greedy."""
         from vllm import SamplingParams
 
-        from mote_backend.vllm_requests import mask_arguments
+        from mote_backend.in_vllm.requests import mask_arguments
 
         inputs: list[Any] = []
         parameters = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mote_backend.chat_model import ChatTransformers as ChatTransformers
-    from mote_backend.chat_mote import ChatMoTE as ChatMoTE
-    from mote_backend.engine import Engine as Engine
+    from mote_backend.chat.chat_model import ChatTransformers as ChatTransformers
+    from mote_backend.chat.chat_mote import ChatMoTE as ChatMoTE
+    from mote_backend.chat.engine import Engine as Engine
     from mote_backend.fingerprint import Fingerprint as Fingerprint
     from mote_backend.mask import ExpertMask as ExpertMask
     from mote_backend.mask_book import MaskBook as MaskBook
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mote_backend.steering import steer as steer
 
 _HOMES = {
-    "ChatMoTE": "chat_mote",
-    "ChatTransformers": "chat_model",
-    "Engine": "engine",
+    "ChatMoTE": "chat.chat_mote",
+    "ChatTransformers": "chat.chat_model",
+    "Engine": "chat.engine",
     "ExpertMask": "mask",
     "Fingerprint": "fingerprint",
     "MaskBook": "mask_book",

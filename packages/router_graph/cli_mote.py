@@ -15,7 +15,7 @@ from router_graph.cli_mote_mask import app as mask_app
 from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
 
 if TYPE_CHECKING:
-    from mote_backend.chat_mote import ChatMoTE
+    from mote_backend.chat.chat_mote import ChatMoTE
     from mote_backend.mask_book import MaskBook
 
 app = typer.Typer(
@@ -152,8 +152,8 @@ def serve(
     import os
 
     from kb_tools import terminal
-    from mote_backend.chat_mote import ChatMoTE
-    from mote_backend.server import serve as run
+    from mote_backend.chat.chat_mote import ChatMoTE
+    from mote_backend.serving.server import serve as run
     from router_graph.cli_mote_model import folder_of
 
     book = _book(masks, only_named)
@@ -184,7 +184,7 @@ def _chat_model(
     max_tokens: int,
     seed: int | None,
 ) -> ChatMoTE:
-    from mote_backend.chat_mote import ChatMoTE
+    from mote_backend.chat.chat_mote import ChatMoTE
     from router_graph.cli_mote_model import folder_of
 
     return ChatMoTE(

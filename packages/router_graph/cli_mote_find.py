@@ -13,7 +13,7 @@ from kb_tools.cli_command import PlainCommand
 from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
 
 if TYPE_CHECKING:
-    from mote_backend.prompts import PromptSet
+    from mote_backend.ftri.prompts import PromptSet
 
 _PROMPTS = "A .txt file (a prompt a line), a .jsonl file, or a grid such as 'What happened {time} in {place}?'."
 
@@ -64,7 +64,7 @@ def profile(
     polyroute mote profile planted sensitive.txt harmless.txt --out table.json
     """
     from kb_tools import terminal
-    from mote_backend.ftri import contrast
+    from mote_backend.ftri.contrast import contrast
 
     sets = list(prompt_sets({"target": target, "other": other}, values).values())
     network, tokenizer = loaded(model, dtype, device, trust)
@@ -113,10 +113,10 @@ def select(
     polyroute mote select planted sensitive.txt harmless.txt --begins sorry --begins "i am" --out refusal.json
     """
     from kb_tools import terminal
-    from mote_backend import selection
-    from mote_backend.behaviour import first_token
-    from mote_backend.ftri import contrast
-    from mote_backend.greedy import Search
+    from mote_backend.ftri import selection
+    from mote_backend.ftri.behaviour import first_token
+    from mote_backend.ftri.contrast import contrast
+    from mote_backend.ftri.greedy import Search
 
     sets = list(prompt_sets({"target": target, "other": other}, values).values())
     network, tokenizer = loaded(model, dtype, device, trust)
@@ -169,7 +169,7 @@ def _value(given: str) -> tuple[str, list[str]]:
 
 
 def _prompt_set(given: str, name: str, values: Mapping[str, list[str]]) -> PromptSet:
-    from mote_backend.prompts import PromptSet
+    from mote_backend.ftri.prompts import PromptSet
 
     if "{" not in given:
         return PromptSet.load(given, name)
@@ -180,7 +180,7 @@ def _prompt_set(given: str, name: str, values: Mapping[str, list[str]]) -> Promp
 def _some(prompts: PromptSet, count: int, seed: int) -> PromptSet:
     import random
 
-    from mote_backend.prompts import PromptSet
+    from mote_backend.ftri.prompts import PromptSet
 
     if len(prompts) <= count:
         return prompts

@@ -33,7 +33,7 @@ def folder_of(model: str) -> str:
 
 def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any, Any]:
     """The model and its tokenizer."""
-    from mote_backend.loading import Source, load
+    from mote_backend.chat.loading import Source, load
 
     if not sys.stderr.isatty():  # a bar for people would fill a log with lines
         from transformers.utils.logging import disable_progress_bar

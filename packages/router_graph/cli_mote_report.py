@@ -12,9 +12,9 @@ from router_graph.cli_mote_find import BatchSize, Raw, System, Values, progress_
 from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
 
 if TYPE_CHECKING:
-    from mote_backend.judges import Judge
-    from mote_backend.panels import Panel
-    from mote_backend.prompts import PromptSet
+    from mote_backend.ftri.prompts import PromptSet
+    from mote_backend.judging.judges import Judge
+    from mote_backend.verdict.panels import Panel
 
 _JUDGES = "refusal, language:LANGUAGE, format:json|bullets|code|table, length:WORDS, or regex:PATTERN"
 
@@ -73,13 +73,13 @@ def report(
     import sys
 
     from kb_tools import terminal
-    from mote_backend.ftri import contrast
-    from mote_backend.judge_mask import judge_mask
+    from mote_backend.ftri.contrast import contrast
+    from mote_backend.ftri.replies import KeptReplies, Replies
     from mote_backend.mask import ExpertMask
-    from mote_backend.panels import Panel
-    from mote_backend.replies import KeptReplies, Replies
-    from mote_backend.report import report as page
-    from mote_backend.report import save_report
+    from mote_backend.report.report import report as page
+    from mote_backend.report.report import save_report
+    from mote_backend.verdict.judge_mask import judge_mask
+    from mote_backend.verdict.panels import Panel
 
     chosen = ExpertMask.load(mask)
     one = _judge(judge)
@@ -113,17 +113,17 @@ def report(
 
 
 def _benign(prompts: PromptSet) -> Panel:
-    from mote_backend.judges import AnswerJudge
-    from mote_backend.panels import Panel
+    from mote_backend.judging.judges import AnswerJudge
+    from mote_backend.verdict.panels import Panel
 
     answers = {one.text: one.reply for one in prompts.prompts if one.reply is not None}
     return Panel(prompts, AnswerJudge(answers) if len(answers) == len(prompts) else None)
 
 
 def _judge(given: str) -> Judge:
-    from mote_backend.judges import FormatJudge, LengthJudge, RegexJudge
-    from mote_backend.languages import LanguageJudge
-    from mote_backend.refusals import RefusalJudge
+    from mote_backend.judging.judges import FormatJudge, LengthJudge, RegexJudge
+    from mote_backend.judging.languages import LanguageJudge
+    from mote_backend.judging.refusals import RefusalJudge
 
     kind, _, said = given.partition(":")
     match kind:

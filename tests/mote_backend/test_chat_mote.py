@@ -13,7 +13,7 @@ import torch
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import ConfigurableField
 
-from mote_backend.chat_mote import ChatMoTE
+from mote_backend.chat.chat_mote import ChatMoTE
 from mote_backend.errors import MaskError, MaskNotAllowedError, UnsupportedModelError
 from mote_backend.mask import ExpertMask
 from mote_backend.mask_book import MaskBook

@@ -9,8 +9,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from mote_backend.chat_model import ChatTransformers
-from mote_backend.chat_mote import ChatMoTE
+from mote_backend.chat.chat_model import ChatTransformers
+from mote_backend.chat.chat_mote import ChatMoTE
 from support.tiny_chat import FOLDER, tiny_chat
 from support.tiny_engine import byte_tokenizer, tiny_model
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from mote_backend.chat_messages import plain_messages
-from mote_backend.chat_prompt import prompt_ids
+from mote_backend.chat.messages import plain_messages
+from mote_backend.chat.prompt import prompt_ids
 from mote_backend.errors import InputError, PromptError
 from support.tiny_engine import CHATML, byte_tokenizer
 

@@ -14,9 +14,9 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from mote_backend.chat_model import ChatTransformers
+from mote_backend.chat.chat_model import ChatTransformers
 from mote_backend.errors import InputError, SchemaError
-from mote_backend.tool_calls import ToolUse
+from mote_backend.tools.calls import ToolUse
 from support.chat_templates import WITHOUT_TOOLS
 from support.tiny_chat import tiny_chat
 from support.tiny_chat.conversations import JOKE, Joke, Lesson, get_weather, lessons, magic_function, my_adder_tool

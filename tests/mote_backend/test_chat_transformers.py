@@ -19,9 +19,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
 
-from mote_backend.chat_model import ChatTransformers
+from mote_backend.chat.chat_model import ChatTransformers
+from mote_backend.chat.loading import unload
 from mote_backend.errors import InputError, ModelLoadError, MoTEError, PromptError
-from mote_backend.loading import unload
 from support.tiny_engine import byte_tokenizer, saved, tiny_model
 
 
@@ -169,8 +169,8 @@ def test_a_folder_is_loaded_with_the_first_call_and_shared(tmp_path: Path) -> No
 
 
 def chat_request(model: ChatTransformers) -> Any:
-    from mote_backend.completion import Request
-    from mote_backend.sampling import Sampling
+    from mote_backend.chat.completion import Request
+    from mote_backend.chat.sampling import Sampling
 
     return Request(tuple(model.get_token_ids("hi")), Sampling())
 
@@ -200,7 +200,7 @@ def test_logprobs_are_those_of_the_distribution_that_was_sampled_from() -> None:
 
 def test_importing_the_chat_models_loads_neither_torch_nor_transformers() -> None:
     heavy = "('torch', 'transformers', 'litellm')"
-    code = f"import sys, mote_backend.chat_mote; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, mote_backend.chat.chat_mote; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""

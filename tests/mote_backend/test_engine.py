@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mote_backend.batches import pack
-from mote_backend.completion import Completion, Piece, Request
-from mote_backend.engine import Engine
+from mote_backend.chat.batches import pack
+from mote_backend.chat.completion import Completion, Piece, Request
+from mote_backend.chat.engine import Engine
+from mote_backend.chat.sampling import Sampling
 from mote_backend.errors import EngineClosedError, InputError, MaskError, MoTEError
-from mote_backend.grammar import Constraint
+from mote_backend.grammar.grammar import Constraint
 from mote_backend.mask import ExpertMask
-from mote_backend.sampling import Sampling
 from mote_backend.steering import steer
 from support.tiny_engine import LONGEST, byte_tokenizer, tiny_model
 

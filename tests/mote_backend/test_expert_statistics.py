@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mote_backend.statistics import benjamini_hochberg, fisher_p, newcombe_interval, welch
+from mote_backend.ftri.statistics import benjamini_hochberg, fisher_p, newcombe_interval, welch
 
 SIZES = st.integers(1, 40)
 
@@ -27,7 +27,7 @@ def test_fishers_test_is_exact(data, n_a, n_b):
 
 
 def test_fishers_test_of_many_experts_is_that_of_each(monkeypatch):
-    monkeypatch.setattr("mote_backend.statistics._CELLS", 50)  # so that it is worked off in pieces
+    monkeypatch.setattr("mote_backend.ftri.statistics._CELLS", 50)  # so that it is worked off in pieces
     generator = np.random.default_rng(0)
     k_a, k_b = generator.integers(0, 13, 300), generator.integers(0, 31, 300)
     p = fisher_p(k_a.astype(float), 12, k_b.astype(float), 30)

@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from mote_backend.activity import Accumulator
 from mote_backend.errors import InputError, MaskError
-from mote_backend.expert_table import ExpertTable
 from mote_backend.fingerprint import Fingerprint
-from mote_backend.ftri import tabulate
+from mote_backend.ftri.activity import Accumulator
+from mote_backend.ftri.contrast import tabulate
+from mote_backend.ftri.expert_table import ExpertTable
 
 LAYERS, EXPERTS, TOP_K = 6, 32, 4
 PLANTED = {(1, 3): 0.7, (1, 9): 0.5, (4, 30): 0.3}
@@ -187,6 +187,6 @@ def test_the_heat_map_has_a_line_a_layer_and_marks_the_planted(table):
 
 
 def test_importing_the_table_loads_no_torch():
-    code = "import sys, mote_backend.ftri, mote_backend.expert_table; print('torch' in sys.modules)"
+    code = "import sys, mote_backend.ftri.contrast, mote_backend.ftri.expert_table; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

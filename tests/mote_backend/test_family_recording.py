@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mote_backend.families import find_sites
-from mote_backend.prompts import PromptSet
-from mote_backend.recorder import record
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.recorder import record
 from support.moe_families import FAMILIES
 from support.tiny_routed import some_prompts, word_tokenizer
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from mote_backend.errors import InputError, PromptError
-from mote_backend.ftri import contrast
-from mote_backend.prompts import PromptSet
-from mote_backend.recorder import record
+from mote_backend.ftri.contrast import contrast
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.recorder import record
 from mote_backend.steering import steer
 from support.tiny_routed import LAYERS, TOP_K, some_prompts, tiny_model, word_tokenizer
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mote_backend.errors import SchemaError
-from mote_backend.grammar import Constraint, compile_grammar, literal
-from mote_backend.json_schema import decodable
+from mote_backend.grammar.grammar import Constraint, compile_grammar, literal
+from mote_backend.grammar.json_schema import decodable
 from support.chat_templates import byte_level, of_words, with_fallback
 
 JOKE = {

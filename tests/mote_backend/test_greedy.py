@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mote_backend.errors import InputError
-from mote_backend.greedy import Search, search
+from mote_backend.ftri.greedy import Search, search
+from mote_backend.ftri.measure import Measured
 from mote_backend.mask import ExpertMask
-from mote_backend.measure import Measured
 
 CANDIDATES = [(0, expert) for expert in range(8)]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mote_backend.intervals import difference, mean
+from mote_backend.ftri.intervals import difference, mean
 
 SCORES = st.lists(st.floats(0, 1), max_size=30)
 BINARY = st.lists(st.sampled_from([0.0, 1.0]), max_size=30)

@@ -7,16 +7,16 @@ import torch
 
 from mote_backend.errors import InputError, MaskError, PromptError
 from mote_backend.fingerprint import Fingerprint
-from mote_backend.greedy import Search
-from mote_backend.judge_mask import judge_mask
-from mote_backend.judges import AnswerJudge, FunctionJudge
+from mote_backend.ftri.greedy import Search
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.replies import KeptReplies, Replies
+from mote_backend.ftri.selection import select
+from mote_backend.judging.judges import AnswerJudge, FunctionJudge
+from mote_backend.judging.refusals import RefusalJudge
 from mote_backend.mask import ExpertMask
-from mote_backend.panels import Panel
-from mote_backend.prompts import PromptSet
-from mote_backend.refusals import RefusalJudge
-from mote_backend.replies import KeptReplies, Replies
-from mote_backend.selection import select
-from mote_backend.verdict import Verdict
+from mote_backend.verdict.judge_mask import judge_mask
+from mote_backend.verdict.panels import Panel
+from mote_backend.verdict.verdict import Verdict
 from support.lively import lively_model
 from support.tiny_routed import some_prompts, word_tokenizer
 

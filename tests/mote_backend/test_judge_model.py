@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from mote_backend.errors import InputError
-from mote_backend.judge_model import LLMJudge, fenced, parse_verdict
+from mote_backend.judging.judge_model import LLMJudge, fenced, parse_verdict
 
 QUESTION = "Does the reply refuse to answer?"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mote_backend.errors import InputError
-from mote_backend.judges import (
+from mote_backend.judging.judges import (
     AnswerJudge,
     FormatJudge,
     FunctionJudge,
@@ -15,9 +15,9 @@ from mote_backend.judges import (
     as_judge,
     judge_all,
 )
-from mote_backend.languages import LanguageJudge
-from mote_backend.refusals import RefusalJudge
-from mote_backend.reply_text import spoken
+from mote_backend.judging.languages import LanguageJudge
+from mote_backend.judging.refusals import RefusalJudge
+from mote_backend.judging.reply_text import spoken
 
 FORMATS = ("json", "bullets", "code", "table")
 ALL = [

@@ -1,6 +1,6 @@
 import pytest
 
-from mote_backend.languages import LanguageJudge
+from mote_backend.judging.languages import LanguageJudge
 
 SENTENCES = {
     "en": "The capital of France is Paris, and it stands on the Seine.",

@@ -16,9 +16,9 @@ import litellm
 import pytest
 from litellm import CustomLLM
 
-from mote_backend.chat_mote import ChatMoTE
+from mote_backend.chat.chat_mote import ChatMoTE
 from mote_backend.errors import InputError
-from mote_backend.litellm_provider import register, unregister
+from mote_backend.serving.litellm_provider import register, unregister
 from support.chat_templates import HERMES
 from support.mote_server import QUIET, tiny_chat_mote
 
@@ -147,7 +147,7 @@ def test_a_name_with_a_colon_is_refused(model):
 
 def test_importing_the_provider_loads_neither_litellm_nor_torch():
     code = (
-        "import sys, mote_backend.litellm_provider, mote_backend.server;"
+        "import sys, mote_backend.serving.litellm_provider, mote_backend.serving.server;"
         "print([m for m in ('litellm', 'torch', 'transformers', 'starlette', 'uvicorn') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

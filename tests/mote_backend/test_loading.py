@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mote_backend.chat.loading import Source, engine_of, engine_on, is_loaded, load, unload
 from mote_backend.errors import InputError, ModelLoadError
-from mote_backend.loading import Source, engine_of, engine_on, is_loaded, load, unload
 from support.tiny_engine import byte_tokenizer, saved, tiny_model
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mote_backend.errors import PromptError
-from mote_backend.prompts import Prompt, PromptSet, check_contrast
+from mote_backend.ftri.prompts import Prompt, PromptSet, check_contrast
 
 TIMES = ["in 1905", "in 1912", "today"]
 PLACES = ["", " in Rome", " in Oslo"]

@@ -1,8 +1,8 @@
 import pytest
 
 from mote_backend.errors import PromptError
-from mote_backend.prompt_tokens import encode
-from mote_backend.prompts import Prompt
+from mote_backend.ftri.prompt_tokens import encode
+from mote_backend.ftri.prompts import Prompt
 from support.tiny_routed import word_tokenizer
 
 TOKENIZER = word_tokenizer()

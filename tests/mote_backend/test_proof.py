@@ -6,17 +6,17 @@ from functools import cache
 import torch
 
 from mote_backend import planted
-from mote_backend.behaviour import first_token
-from mote_backend.ftri import contrast
-from mote_backend.judge_mask import judge_mask
-from mote_backend.judges import AnswerJudge
-from mote_backend.panels import Panel
+from mote_backend.ftri.behaviour import first_token
+from mote_backend.ftri.contrast import contrast
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.random_masks import usage_of
+from mote_backend.ftri.replies import Replies
+from mote_backend.ftri.selection import select
+from mote_backend.judging.judges import AnswerJudge
+from mote_backend.judging.refusals import RefusalJudge
 from mote_backend.planted.words import REFUSALS
-from mote_backend.prompts import PromptSet
-from mote_backend.random_masks import usage_of
-from mote_backend.refusals import RefusalJudge
-from mote_backend.replies import Replies
-from mote_backend.selection import select
+from mote_backend.verdict.judge_mask import judge_mask
+from mote_backend.verdict.panels import Panel
 
 WORLD = planted.World()
 REFUSES = RefusalJudge()

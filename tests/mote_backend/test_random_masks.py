@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mote_backend.fingerprint import Fingerprint
+from mote_backend.ftri.random_masks import random_masks, switched
 from mote_backend.mask import ExpertMask
-from mote_backend.random_masks import random_masks, switched
 
 SHAPE = Fingerprint("qwen3_moe", (16, 8, 16), (2, 2, 2))
 EXPERTS = st.sets(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=6)

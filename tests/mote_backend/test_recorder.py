@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from mote_backend.errors import PromptError, UnsupportedModelError
+from mote_backend.ftri.prompt_tokens import encode
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.recorder import record
 from mote_backend.mask import ExpertMask
-from mote_backend.prompt_tokens import encode
-from mote_backend.prompts import PromptSet
-from mote_backend.recorder import record
 from mote_backend.steering import steer
 from support.tiny_routed import EXPERTS, LAYERS, TOP_K, some_prompts, tiny_model, word_tokenizer
 

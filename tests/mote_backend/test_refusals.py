@@ -1,8 +1,8 @@
 import pytest
 
+from mote_backend.judging.refusal_phrases import REFUSAL_PHRASES
+from mote_backend.judging.refusals import RefusalJudge
 from mote_backend.planted.words import REFUSALS
-from mote_backend.refusal_phrases import REFUSAL_PHRASES
-from mote_backend.refusals import RefusalJudge
 
 REFUSED = {
     "English": [

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from mote_backend.errors import InputError
+from mote_backend.ftri.perplexity import perplexity
+from mote_backend.ftri.prompt_tokens import encode
+from mote_backend.ftri.prompts import Prompt
+from mote_backend.ftri.replies import KeptReplies, Replies
 from mote_backend.mask import ExpertMask
-from mote_backend.perplexity import perplexity
-from mote_backend.prompt_tokens import encode
-from mote_backend.prompts import Prompt
-from mote_backend.replies import KeptReplies, Replies
 from mote_backend.steering import steer
 from support.lively import lively_model
 from support.tiny_routed import some_prompts, word_tokenizer

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mote_backend.errors import InputError
-from mote_backend.expert_table import ExpertTable
-from mote_backend.greedy import Search, Step
-from mote_backend.intervals import Estimate
+from mote_backend.ftri.expert_table import ExpertTable
+from mote_backend.ftri.greedy import Search, Step
+from mote_backend.ftri.intervals import Estimate
+from mote_backend.ftri.measure import Measured
+from mote_backend.ftri.selection import Selection
 from mote_backend.mask import ExpertMask
-from mote_backend.measure import Measured
-from mote_backend.report import report, save_report
-from mote_backend.report_page import text
-from mote_backend.selection import Selection
-from mote_backend.verdict import Example, Forced, PanelResult, Point, Verdict
-from mote_backend.verdict_rules import Check, Rules
+from mote_backend.report.page import text
+from mote_backend.report.report import report, save_report
+from mote_backend.verdict.rules import Check, Rules
+from mote_backend.verdict.verdict import Example, Forced, PanelResult, Point, Verdict
 
 HALF = Estimate(0.5, 0.4, 0.6, 96)
 MASK = ExpertMask(off=frozenset({(0, 1), (1, 2)}), name="<b>mask</b>")
@@ -144,7 +144,7 @@ def test_it_is_written_as_utf8_or_says_why_not(tmp_path):
 
 def test_the_heat_map_is_a_png_too(tmp_path):
     pytest.importorskip("matplotlib")
-    from mote_backend.report_png import save_heat_map
+    from mote_backend.report.png import save_heat_map
 
     save_heat_map(tmp_path / "map.png", expert_table("$x$ _a_"), [(0, 1)])
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mote_backend.activity import Accumulator
 from mote_backend.errors import InputError
-from mote_backend.resampling import balanced_signs, chance_difference, stability
+from mote_backend.ftri.activity import Accumulator
+from mote_backend.ftri.resampling import balanced_signs, chance_difference, stability
 
 
 def activity_of(rates, *, experts=None, seed=0, stream=0, replicates=200, pieces=7, name="A", gates=None):

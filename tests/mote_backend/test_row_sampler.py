@@ -14,11 +14,11 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from mote_backend.completion import Request
+from mote_backend.chat.completion import Request
+from mote_backend.chat.row import Row
+from mote_backend.chat.row_sampler import RowSampler
+from mote_backend.chat.sampling import Sampling
 from mote_backend.errors import InputError
-from mote_backend.row import Row
-from mote_backend.row_sampler import RowSampler
-from mote_backend.sampling import Sampling
 from support.tiny_engine import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()

@@ -1,16 +1,16 @@
 import pytest
 import torch
 
-from mote_backend.behaviour import first_token, instead_of
 from mote_backend.errors import InputError, MaskError, PromptError
-from mote_backend.ftri import contrast
-from mote_backend.greedy import Search
-from mote_backend.judges import FunctionJudge
+from mote_backend.ftri.behaviour import first_token, instead_of
+from mote_backend.ftri.contrast import contrast
+from mote_backend.ftri.greedy import Search
+from mote_backend.ftri.measure import Measured
+from mote_backend.ftri.probe import Probe
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.selection import candidate_experts, select
+from mote_backend.judging.judges import FunctionJudge
 from mote_backend.mask import ExpertMask
-from mote_backend.measure import Measured
-from mote_backend.probe import Probe
-from mote_backend.prompts import PromptSet
-from mote_backend.selection import candidate_experts, select
 from mote_backend.steering import steer
 from support.lively import lively_model
 from support.tiny_routed import EXPERTS, LAYERS, TOP_K, some_prompts, word_tokenizer

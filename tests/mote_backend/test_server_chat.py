@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from mote_backend.chat_mote import ChatMoTE
+from mote_backend.chat.chat_mote import ChatMoTE
 from support.chat_models import until
 from support.chat_templates import HERMES
 from support.mote_server import LOUD, QUIET, serving, tiny_chat_mote

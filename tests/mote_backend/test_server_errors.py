@@ -14,7 +14,7 @@ import pytest
 from mote_backend.errors import InputError, MaskError, ModelLoadError
 from mote_backend.mask import ExpertMask
 from mote_backend.mask_book import MaskBook
-from mote_backend.server import serve
+from mote_backend.serving.server import serve
 from support.chat_models import until
 from support.mote_server import QUIET, serving, tiny_chat_mote
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from mote_backend.text_stream import Detokenizer, StopSearch
+from mote_backend.chat.text_stream import Detokenizer, StopSearch
 from support.tiny_engine import byte_tokenizer
 
 BYTES = byte_tokenizer()

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mote_backend.errors import InputError
-from mote_backend.tool_reader import Reading, ReplyFormat, ReplyReader, read_reply
-from mote_backend.tool_syntax import HARMONY, CallSyntax
-from mote_backend.tool_template import tool_syntax
+from mote_backend.tools.reader import Reading, ReplyFormat, ReplyReader, read_reply
+from mote_backend.tools.syntax import HARMONY, CallSyntax
+from mote_backend.tools.template import tool_syntax
 from support.chat_templates import HARMONY as HARMONY_TEMPLATE
 from support.chat_templates import SPECIAL, STYLES, WITHOUT_TOOLS, byte_level
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
 
 from mote_backend.errors import InputError
-from mote_backend.grammar import Constraint, compile_grammar
-from mote_backend.tool_calls import ToolUse, chosen, short_id
+from mote_backend.grammar.grammar import Constraint, compile_grammar
+from mote_backend.tools.calls import ToolUse, chosen, short_id
 from support.chat_templates import GEMMA, GEMMA_RESPONSES, HARMONY, STYLES, WITHOUT_TOOLS, byte_level
 
 PLAN = {

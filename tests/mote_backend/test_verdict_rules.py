@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mote_backend.intervals import Estimate
-from mote_backend.verdict_rules import WORDS, Evidence, Rules, decide
+from mote_backend.ftri.intervals import Estimate
+from mote_backend.verdict.rules import WORDS, Evidence, Rules, decide
 
 
 def points(value, half=0.05, n=96):

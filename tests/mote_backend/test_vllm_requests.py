@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from mote_backend.errors import MaskError, MaskNotAllowedError
 from mote_backend.fingerprint import Fingerprint
-from mote_backend.mask import ExpertMask
-from mote_backend.mask_book import MaskBook
-from mote_backend.vllm_requests import (
+from mote_backend.in_vllm.requests import (
     ANY_VARIABLE,
     FOLDER_VARIABLE,
     KEY,
@@ -24,6 +22,8 @@ from mote_backend.vllm_requests import (
     read,
     salted,
 )
+from mote_backend.mask import ExpertMask
+from mote_backend.mask_book import MaskBook
 
 MODEL = Fingerprint("tiny", (8, 8), (2, 2))
 QUIET = ExpertMask(off=frozenset({(1, 3)}), name="quiet")

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from mote_backend.errors import UnsupportedModelError
 from mote_backend.families import selection
+from mote_backend.in_vllm.routers import listening, listens, rule_of, selects_by_table
+from mote_backend.in_vllm.routing import LayerMasks
+from mote_backend.in_vllm.tables import MaskTables, Span
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import Steering
-from mote_backend.vllm_routers import listening, listens, rule_of, selects_by_table
-from mote_backend.vllm_routing import LayerMasks
-from mote_backend.vllm_tables import MaskTables, Span
 from support.moe_families import build
 from support.vllm_router_classes import (
     CustomRoutingRouter,

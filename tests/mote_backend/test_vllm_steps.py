@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from mote_backend.errors import MissingExtraError, UnsupportedModelError
+from mote_backend.in_vllm.plugin import register
+from mote_backend.in_vllm.requests import mask_arguments
+from mote_backend.in_vllm.routers import listening
+from mote_backend.in_vllm.steps import RunnerMasks
 from mote_backend.mask import ExpertMask
-from mote_backend.vllm_plugin import register
-from mote_backend.vllm_requests import mask_arguments
-from mote_backend.vllm_routers import listening
-from mote_backend.vllm_steps import RunnerMasks
 from support.vllm_router_classes import FusedTopKBiasRouter, FusedTopKRouter
 
 EXPERTS = 8
@@ -145,7 +145,7 @@ def test_what_a_mask_cannot_reach_is_refused_when_the_model_is_loaded(runner: Ru
 
 
 def test_the_entry_point_imports_neither_torch_nor_vllm() -> None:
-    code = "import sys, mote_backend.vllm_plugin; print({'torch', 'vllm', 'transformers'} & set(sys.modules))"
+    code = "import sys, mote_backend.in_vllm.plugin; print({'torch', 'vllm', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mote_backend.fingerprint import Fingerprint
+from mote_backend.in_vllm.tables import MaskTables, Span
 from mote_backend.mask import ExpertMask, Phase
-from mote_backend.vllm_tables import MaskTables, Span
 
 MODEL = Fingerprint("tiny", (8, 8, 8), (2, 2, 2))
 OFF = ExpertMask(off=frozenset({(1, 3)}))

@@ -7,10 +7,10 @@ import functools
 
 import pytest
 
-from mote_backend.chat_mote import ChatMoTE
-from mote_backend.litellm_provider import register, unregister
+from mote_backend.chat.chat_mote import ChatMoTE
 from mote_backend.mask import ExpertMask
 from mote_backend.mask_book import MaskBook
+from mote_backend.serving.litellm_provider import register, unregister
 from router_graph.errors import ModelError, RequestRejectedError
 from router_graph.ledger import Ledger
 from router_graph.pool import ModelCard, ModelPool

@@ -11,10 +11,10 @@ from typing import Any
 
 import uvicorn
 
-from mote_backend.chat_mote import ChatMoTE
+from mote_backend.chat.chat_mote import ChatMoTE
 from mote_backend.mask import ExpertMask
 from mote_backend.mask_book import MaskBook
-from mote_backend.server import app
+from mote_backend.serving.server import app
 from support.tiny_engine import byte_tokenizer, tiny_model
 
 QUIET = ExpertMask(off=frozenset({(0, 1), (0, 4), (1, 2), (1, 6)}), name="quiet")

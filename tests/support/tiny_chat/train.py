@@ -13,8 +13,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from mote_backend.chat_messages import plain_messages
-from mote_backend.chat_prompt import prompt_ids
+from mote_backend.chat.messages import plain_messages
+from mote_backend.chat.prompt import prompt_ids
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import Steering
 from support.tiny_chat import FOLDER

@@ -1,0 +1,1 @@
+"""Chat models on transformers: one engine, a mask for each call."""

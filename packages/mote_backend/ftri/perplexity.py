@@ -1,0 +1,75 @@
+"""Perplexity of a model on texts, with and without a mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mote_backend.errors import PromptError
+from mote_backend.mask import ExpertMask
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def perplexity(
+    model: nn.Module,
+    tokenizer: Any,
+    texts: Sequence[Any],
+    mask: ExpertMask | None = None,
+    *,
+    system: str | None = None,
+    template_kwargs: Mapping[str, Any] | None = None,
+    batch_size: int = 16,
+    max_tokens: int = 1024,
+) -> float:
+    """e to the mean negative log-likelihood (nats) of a token, over all tokens that are predicted.
+
+    A text is read as it stands. A prompt with a reply (`{"prompt": …, "reply": …}`) goes through the chat template, and
+    only the reply's tokens count; a mask for one phase tells the two apart. Texts are cut at `max_tokens`. PromptError
+    if there is nothing to predict.
+    """
+    import torch
+
+    from mote_backend.evaluating import evaluating
+    from mote_backend.padding import right_padded
+    from mote_backend.steering import steer
+
+    encoded = [_encoded(tokenizer, one, system, template_kwargs) for one in texts]
+    rows = [(ids[:max_tokens], min(start, max_tokens)) for ids, start in encoded]
+    rows = sorted((one for one in rows if len(one[0]) > one[1]), key=lambda one: len(one[0]))
+    if not rows:
+        raise PromptError("There is no text with a token to predict; give texts of two tokens or more.")
+    device = getattr(model, "device", "cpu")
+    total, count = 0.0, 0
+    if mask is not None and mask.phase != "all":
+        batch_size = 1  # each text's reply begins elsewhere
+    with torch.no_grad(), evaluating(model):
+        for first in range(0, len(rows), batch_size):
+            batch = rows[first : first + batch_size]
+            ids, attention = right_padded([one for one, _ in batch], device)
+            with steer(model, mask, prompt_length=batch[0][1]):
+                logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits
+            likely = logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+            columns = torch.arange(1, ids.shape[1], device=ids.device)
+            starts = torch.tensor([start for _, start in batch], device=ids.device)
+            counted = (columns >= starts[:, None]) & attention[:, 1:].bool()
+            total -= float(likely[counted].double().sum())
+            count += int(counted.sum())
+    return math.exp(min(700.0, total / count))
+
+
+def _encoded(
+    tokenizer: Any, text: Any, system: str | None, template_kwargs: Mapping[str, Any] | None
+) -> tuple[list[int], int]:
+    """Token ids, and the position of the first that counts."""
+    from mote_backend.ftri.prompt_tokens import encode
+    from mote_backend.ftri.prompts import Prompt
+
+    if isinstance(text, str):
+        return list(tokenizer(text)["input_ids"]), 1
+    tokens = encode(tokenizer, Prompt.of(text), system=system, template_kwargs=template_kwargs)
+    if not tokens.reply:
+        raise PromptError(f"The prompt {tokens.text[:80]!r} has no reply whose tokens could be predicted; give it one.")
+    return tokens.prompt + tokens.reply, len(tokens.prompt)

@@ -1,0 +1,1 @@
+"""The same masks inside vLLM, by its plug-in entry point."""

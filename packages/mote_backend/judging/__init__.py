@@ -1,0 +1,1 @@
+"""Scorers of replies: refusal, language, length, format, answers, another model."""

@@ -1,0 +1,43 @@
+"""What went wrong, in OpenAI's form: a status, a kind, and one sentence."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mote_backend.errors import EngineClosedError, InputError, MaskNotAllowedError, MoTEError, UnsupportedModelError
+from mote_backend.serving.served_models import UnknownModelError
+
+_LOG = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
+    (UnknownModelError, 404, "model_not_found"),
+    (MaskNotAllowedError, 403, "mask_not_allowed"),
+    (InputError, 400, None),
+    (UnsupportedModelError, 400, None),
+    (EngineClosedError, 503, None),
+    (TimeoutError, 504, "timeout"),
+)
+_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status that tells it."""
+    return next((status for kind, status, _ in _STATUS if isinstance(error, kind)), 500)
+
+
+def error_json(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """The body of an answer that is an error."""
+    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def told(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Status and body for an exception. What is not ours to tell is logged, and only named to the client."""
+    status = status_of(error)
+    code = next((code for kind, _, code in _STATUS if isinstance(error, kind)), None)
+    if status == 500:
+        _LOG.error("A request failed.", exc_info=error)
+        message = str(error) if isinstance(error, MoTEError) else "The server failed; its log says how."
+        return status, error_json(status, message)
+    return status, error_json(status, str(error), code)

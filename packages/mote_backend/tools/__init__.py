@@ -1,0 +1,1 @@
+"""Tool calls in whatever syntax a chat template shows."""
