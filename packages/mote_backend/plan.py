@@ -14,6 +14,12 @@ from mote_backend.mask import ExpertMask
 from mote_backend.routing import Switches
 
 
+_FIRST, _SECOND = slice(0, 1), slice(1, 2)
+
+_FEW_TOKENS = 256
+"""Up to which a forward's switches are kept for the next: a batch that generates, not a prompt."""
+
+
 @dataclass(frozen=True)
 class Tables:
     """The masks as tensors. Row p * masks + m is mask m in phase p; there is one phase if no mask tells them apart."""
@@ -43,11 +49,12 @@ class Plan:
     def __init__(self, tables: Tables, prompt_length: int | None = None) -> None:
         self._tables = tables
         self._prompt_length = prompt_length
-        self._whole: int | None = 0 if tables.masks == 1 and not tables.phased else None
-        self._rows: Tensor | None = None
+        self._rows: Tensor | slice | None = _FIRST if tables.masks == 1 and not tables.phased else None
         self.packed = False
         """The batch is packed, and said itself which token is whose."""
-        self._known: dict[tuple[int, int, int, str], Tensor | int] = {}
+        self._known: dict[tuple[int, int, int, str], Tensor | slice] = {}
+        self._taken_rows: Tensor | slice | None = None
+        self._of_layers: dict[int, Switches] = {}
 
     @property
     def needs_prompt_length(self) -> bool:
@@ -71,7 +78,7 @@ class Plan:
             if decode is None:
                 raise InputError("A mask for one phase needs to know which tokens of a packed batch are generated.")
             rows = rows + decode.to(rows.dtype) * self._tables.masks
-        self._whole, self._rows, self.packed = None, rows, True
+        self._rows, self.packed = rows, True
 
     def begin(self, batch: int, length: int, past: int, device: torch.device) -> None:
         """A forward of `batch` rows of `length` tokens starts, after `past` tokens in the cache."""
@@ -86,41 +93,53 @@ class Plan:
             past = 0
         elif past == 0 and self._prompt_length is None:
             self._prompt_length = length
+        if self._prompt_length is not None:
+            past = min(past, self._prompt_length)  # behind the prompt, one place is as another
         key = (batch, length, past, str(device))
         if key not in self._known:
             if len(self._known) > 8:
                 self._known.clear()
             self._known[key] = self._place(batch, length, past, device)
-        place = self._known[key]
-        self._whole, self._rows = (place, None) if isinstance(place, int) else (None, place)
+        self._rows = self._known[key]
 
     def switches(self, site: Site, tokens: int) -> Switches | None:
         """What is switched for the tokens of this forward of the site; None if nothing is."""
         table = self._tables.layers.get(site.layer)
         if table is None:
             return None
-        if self._whole is not None:
-            return _taken(table, slice(self._whole, self._whole + 1)) if self._tables.phased else table
         if self._rows is None:
             raise InputError(
                 "The masks differ by row or phase, and a part of the model was called from outside of it; call the "
                 "model that the masks were given to."
             )
-        if len(self._rows) != tokens:
+        if isinstance(self._rows, Tensor) and len(self._rows) != tokens:
             raise InputError(
                 f"The router {site.name} saw {tokens} tokens where the batch has {len(self._rows)}, so that they "
                 "cannot be told apart; use one mask for the whole batch."
             )
-        return _taken(table, self._rows)
+        return self._taken(site.layer, table, self._rows)
 
-    def _place(self, batch: int, length: int, past: int, device: torch.device) -> Tensor | int:
+    def _taken(self, layer: int, table: Switches, rows: Tensor | slice) -> Switches:
+        """The layer's switches of these rows, kept from one generated token to the next."""
+        if rows is _FIRST and not self._tables.phased:
+            return table
+        if rows is not self._taken_rows:
+            self._taken_rows, self._of_layers = rows, {}
+        if (known := self._of_layers.get(layer)) is not None:
+            return known
+        taken = table.at(rows)
+        if isinstance(rows, slice) or len(rows) <= _FEW_TOKENS:
+            self._of_layers[layer] = taken
+        return taken
+
+    def _place(self, batch: int, length: int, past: int, device: torch.device) -> Tensor | slice:
         masks = self._tables.masks
         rows = torch.arange(masks, device=device).repeat_interleave(batch // masks * length)
         if not self._tables.phased:
             return rows
         prompt = self._prompt_length if self._prompt_length is not None else 0
         if masks == 1 and (past >= prompt or past + length <= prompt):
-            return int(past >= prompt)
+            return _SECOND if past >= prompt else _FIRST
         decode = torch.arange(past, past + length, device=device).ge(prompt).repeat(batch)
         return rows + decode * masks
 
@@ -161,10 +180,3 @@ def _switches(site: Site, rows: Sequence[ExpertMask | None], device: torch.devic
         return tensor.to(device) if bool(tensor.any()) else None
 
     return Switches(used(off), used(on), used(lifted), used(bias), used(zero), used(renormed))
-
-
-def _taken(table: Switches, rows: Tensor | slice) -> Switches:
-    def of(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[rows]
-
-    return Switches(of(table.off), of(table.on), of(table.lifted), of(table.bias), of(table.zero), of(table.renormed))

@@ -6,7 +6,7 @@ gives the logits, and every top-k over the experts. The family's own formula run
 - logits: off becomes -inf, on becomes the highest of those alive plus a little, a bias is added;
 - selection scores: off becomes -inf, which a correction bias or a group's score cannot lift again, on becomes +inf, and
   what a family itself excluded (experts of groups that lost) stays above off. The values that a top-k returns are
-  those of the scores it was given.
+  those of the scores that it was given.
 
 So "off" equals the model with these experts deleted (mote.md 3.4 and 4.1; tests/mote_backend hold every family to it).
 """
@@ -14,7 +14,7 @@ So "off" equals the model with these experts deleted (mote.md 3.4 and 4.1; tests
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -47,6 +47,39 @@ class Switches:
     """Weighted 0 after the selection."""
     renormed: Tensor | None = None
     """[1 or tokens, 1]: the weights that are left are scaled up to the sum that there was."""
+    _bounds: dict[tuple[torch.dtype, int], tuple[Tensor, Tensor]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+
+    def bounds(self, dtype: torch.dtype, width: int) -> tuple[Tensor, Tensor]:
+        """Least and greatest selection score [1 or tokens, width] of each expert: -inf for one that is off, +inf for
+        one that is on, and what a family itself excluded by -inf comes above those off."""
+        known = self._bounds.get((dtype, width))
+        if known is None:
+            which = self.off if self.off is not None else self.on
+            assert which is not None
+            least = torch.full_like(which[:, :width], torch.finfo(dtype).min, dtype=dtype)
+            most = torch.full_like(least, _INF)
+            if self.off is not None:
+                least = least.masked_fill_(self.off[:, :width], -_INF)
+                most = most.masked_fill_(self.off[:, :width], -_INF)
+            if self.on is not None:
+                least = least.masked_fill_(self.on[:, :width], _INF)
+            known = self._bounds[dtype, width] = (least, most)
+        return known
+
+    @property
+    def all_lifted(self) -> bool:
+        """Whether every expert that is on has its logit raised, so that it is selected without a top-k too."""
+        return self.on is not None and self.lifted is not None and torch.equal(self.lifted, self.on)
+
+    def at(self, rows: Tensor | slice) -> Switches:
+        """Those of these rows of a table."""
+
+        def of(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor[rows]
+
+        return Switches(*(of(one) for one in (self.off, self.on, self.lifted, self.bias, self.zero, self.renormed)))
 
 
 class Interception(TorchFunctionMode):
@@ -77,7 +110,7 @@ class Interception(TorchFunctionMode):
 
     def _on_logits(self, output: Tensor) -> Tensor:
         switches = self._switches
-        logits = output.reshape(-1, output.shape[-1])
+        logits = _flat(output)
         if switches.bias is not None:
             logits = logits + switches.bias.to(logits.dtype)
         if switches.lifted is not None:
@@ -85,7 +118,7 @@ class Interception(TorchFunctionMode):
             logits = torch.where(switches.lifted, alive.amax(-1, keepdim=True) + LIFT, logits)
         if switches.off is not None:
             logits = logits.masked_fill(switches.off, -_INF)
-        return logits.reshape(output.shape)
+        return _as(output, logits)
 
     def _top_k(self, func: Callable[..., Any], input: Tensor, k: int, dim: int = -1, **kwargs: Any) -> Any:
         width, switches = input.shape[-1], self._switches
@@ -93,13 +126,11 @@ class Interception(TorchFunctionMode):
             self.selections_seen += 1
             if switches.off is None and switches.on is None:
                 return func(input, k, dim, **kwargs)
-            scores = input.reshape(-1, width).clamp(min=torch.finfo(input.dtype).min)
-            if switches.off is not None:
-                scores = scores.masked_fill(switches.off[:, :width], -_INF)
-            if switches.on is not None:
-                scores = scores.masked_fill(switches.on[:, :width], _INF)
-            indices = func(scores.reshape(input.shape), k, dim, **kwargs)[1]
-            return torch.return_types.topk((input.gather(-1, indices), indices))
+            scores = torch.clamp(_flat(input), *switches.bounds(input.dtype, width))
+            selected = func(_as(input, scores), k, dim, **kwargs)
+            if switches.on is None:
+                return selected
+            return torch.return_types.topk((input.gather(-1, selected[1]), selected[1]))
         if input.dim() == 3 and input.shape[1] * width == self._site.experts and switches.off is not None:
             # A group's score: made of the experts that are left.
             flat = input.reshape(-1, self._site.experts).masked_fill(switches.off[:, : self._site.experts], -_INF)
@@ -117,7 +148,7 @@ def masked(site: Site, switches: Switches, forward: Callable[..., Any], args: An
             f"The router {site.name} ({type(site.module).__name__}) computed its logits where no mask reaches them, "
             "such as in a fused kernel; load the model without kernels (use_kernels=False) and not quantised."
         )
-    if switches.on is not None and not interception.selections_seen and not _all_lifted(switches):
+    if switches.on is not None and not interception.selections_seen and not switches.all_lifted:
         raise UnsupportedModelError(
             f"The router {site.name} ({type(site.module).__name__}) has no top-k to put an expert into, so that "
             'force "natural" cannot act on it; force "max" can.'
@@ -125,8 +156,12 @@ def masked(site: Site, switches: Switches, forward: Callable[..., Any], args: An
     return output if switches.zero is None else _zeroed(site, switches, output)
 
 
-def _all_lifted(switches: Switches) -> bool:
-    return switches.on is not None and switches.lifted is not None and torch.equal(switches.lifted, switches.on)
+def _flat(scores: Tensor) -> Tensor:
+    return scores if scores.dim() == 2 else scores.reshape(-1, scores.shape[-1])
+
+
+def _as(before: Tensor, scores: Tensor) -> Tensor:
+    return scores if before.dim() == 2 else scores.reshape(before.shape)
 
 
 def _zeroed(site: Site, switches: Switches, output: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import threading
 import types
@@ -231,8 +232,11 @@ class _Key:
 class _State:
     """What a shadowed method needs; lies in the module's `__dict__`, outside of its parameters and buffers."""
 
-    def __init__(self, key: _Key, method: str, before: Any, site: tuple[int, str, str, int, int, int] | None) -> None:
+    def __init__(self, key: _Key, method: str, before: Any, site: Site | None) -> None:
         self.key, self.method, self.before, self.site = key, method, before, site
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _State:
+        return _State(copy.deepcopy(self.key, memo), self.method, copy.deepcopy(self.before, memo), None)
 
 
 def _shadow(module: nn.Module, method: str, by: Any, key: _Key, site: Site | None) -> None:
@@ -240,9 +244,7 @@ def _shadow(module: nn.Module, method: str, by: Any, key: _Key, site: Site | Non
     if (left := module.__dict__.get("_mote")) is not None:  # of the model that this one was copied from
         before = left.before
     # A bound method, unlike a closure, is bound to the copy when the module is copied.
-    module.__dict__["_mote"] = _State(key, method, before, None)
-    if site is not None:
-        module.__dict__["_mote"].site = (site.layer, site.name, site.kind, site.experts, site.logits, site.top_k)
+    module.__dict__["_mote"] = _State(key, method, before, site)
     module.__dict__[method] = types.MethodType(by, module)
 
 
@@ -261,13 +263,11 @@ def _masked_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
     plan = _PLANS.get().get(state.key)
     if plan is None or state.site is None:
         return forward(*args, **kwargs)
-    layer, name, kind, experts, logits, top_k = state.site
-    site = Site(layer, name, kind, experts, logits, top_k, self)
     hidden = args[0] if args else next(iter(kwargs.values()))
-    switches = plan.switches(site, hidden.numel() // hidden.shape[-1])
+    switches = plan.switches(state.site, hidden.numel() // hidden.shape[-1])
     if switches is None:
         return forward(*args, **kwargs)
-    return masked(site, switches, forward, args, kwargs)
+    return masked(state.site, switches, forward, args, kwargs)
 
 
 def _generate(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
