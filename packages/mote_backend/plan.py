@@ -13,7 +13,6 @@ from mote_backend.families import Site
 from mote_backend.mask import ExpertMask
 from mote_backend.routing import Switches
 
-
 _FIRST, _SECOND = slice(0, 1), slice(1, 2)
 
 _FEW_TOKENS = 256
