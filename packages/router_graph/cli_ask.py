@@ -58,6 +58,8 @@ def ask(
     exclude: options.Exclude = None,
     pin: options.Pin = None,
     seed: options.Seed = None,
+    explore: options.Explore = None,
+    record: options.Record = None,
     knowledge: options.Location = None,
     pool: options.Pool = None,
     config: options.Config = None,

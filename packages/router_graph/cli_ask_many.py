@@ -93,7 +93,8 @@ async def _ask(router: Router, one: Question) -> dict[str, Any]:
     about = {"id": one["id"]} if "id" in one else {}
     question = str(one["question"])
     try:
-        return {**about, **facts(question, await Conversation(router).ask(question))}
+        named = {"question_id": str(one["id"])} if "id" in one else {}
+        return {**about, **facts(question, await Conversation(router, about=named).ask(question))}
     except RouterError as error:
         problem = str(error)
     except Exception as error:  # of one question; the others are still asked

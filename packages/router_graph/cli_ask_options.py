@@ -92,6 +92,21 @@ Pin = Annotated[str | None, typer.Option("--pin", metavar="KEY", help="Ask nobod
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="For policies that choose at random.", **_LEFT_OUT)
 ]
+Record = Annotated[
+    str | None,
+    typer.Option("--record", metavar="FOLDER", help="Record the run there, to learn from. POLYROUTE_RUNS too."),
+]
+Explore = Annotated[
+    float | None,
+    typer.Option(
+        "--explore",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+        help="How often a route is drawn at random instead, as 0.1. POLYROUTE_EXPLORE too.",
+        **_LEFT_OUT,
+    ),
+]
 Images = Annotated[
     list[Path] | None, typer.Option("--image", metavar="PATH", help="A picture of the question; repeat for more.")
 ]
@@ -115,6 +130,8 @@ _SETTINGS = {
     "exclude": "exclude",
     "pin": "route",
     "seed": "seed",
+    "record": "runs",
+    "explore": "explore",
 }
 """What the parameters of a command are called in the settings."""
 

@@ -24,7 +24,8 @@ Approve = Callable[[Mapping[str, Any]], bool | str]
 
 
 class Conversation:
-    """Turns of one thread. `on_event` is told what happens, as in `events`; `approve` is asked before a dear call."""
+    """Turns of one thread. `on_event` is told what happens, as in `events`; `approve` is asked before a dear call;
+    `about` goes into the record of each run, where runs are recorded."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Conversation:
         approve: Approve = lambda call: "nobody is there to be asked",
         checkpointer: BaseCheckpointSaver[str] | None = None,
         thread: str | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self.thread = thread or uuid.uuid4().hex
         self._graph = router.compiled(checkpointer or InMemorySaver())
@@ -42,7 +44,11 @@ class Conversation:
         self._on_event, self._approve = on_event, approve
         # A step is two supersteps of LangGraph, and `limits` ends a turn of thoughts alone after 3 times max_steps.
         most = 2 * (3 * router.resources.defaults["max_steps"] + 6)
-        self._config: RunnableConfig = {"configurable": {"thread_id": self.thread}, "recursion_limit": most}
+        self._config: RunnableConfig = {
+            "configurable": {"thread_id": self.thread},
+            "metadata": dict(about or {}),
+            "recursion_limit": most,
+        }
 
     async def ask(self, question: str, images: Sequence[str] = ()) -> dict[str, Any]:
         """The state after the turn. Raises `RouterError`, before anything is spent, for a question that is none."""

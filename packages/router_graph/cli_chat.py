@@ -42,6 +42,8 @@ def chat(
     exclude: options.Exclude = None,
     pin: options.Pin = None,
     seed: options.Seed = None,
+    explore: options.Explore = None,
+    record: options.Record = None,
     thread: Annotated[
         str | None,
         typer.Option(

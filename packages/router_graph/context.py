@@ -57,6 +57,9 @@ class RouterContext(Settings):
     """A person is asked before a route that may cost more; needs a checkpointer."""
     shadow: str | None = None
     """A second policy, whose decisions are logged and not followed."""
+    explore: float | None = Field(default=None, ge=0, le=1)
+    """How often a route is drawn at random instead, so that a log shows what the policy never does; 0.1 is one in ten.
+    The probability of each choice is logged."""
     seed: int = 0
     """For policies that choose at random."""
 

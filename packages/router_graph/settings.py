@@ -30,12 +30,14 @@ VARIABLES: dict[str, Place] = {
     "POLYROUTE_POLICY": ("policy",),
     "POLYROUTE_PROTOCOL": ("protocol",),
     "POLYROUTE_CHECKPOINTS": ("checkpoints",),
+    "POLYROUTE_RUNS": ("runs",),
     "POLYROUTE_MAX_STEPS": ("turn", "max_steps"),
     "POLYROUTE_USD": ("turn", "usd"),
     "POLYROUTE_TOKENS": ("turn", "tokens"),
     "POLYROUTE_SECONDS": ("turn", "seconds"),
     "POLYROUTE_K": ("turn", "k"),
     "POLYROUTE_SEED": ("turn", "seed"),
+    "POLYROUTE_EXPLORE": ("turn", "explore"),
 }
 """Environment variables that stand above the file, and what they set."""
 
@@ -117,6 +119,8 @@ class RouterFile(Settings):
     """Which knowledge bases must never meet which models."""
     checkpoints: str = "none"
     """Where threads are kept: `none`, `memory`, or the path of an SQLite file."""
+    runs: str = "none"
+    """The folder that each run is recorded in, to learn from, or `none`."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
 
+    from router_graph.trajectories.recorder import Recorder
+
 _KB_FOLDER, _POOL_FILE = "polyroute-kb", "pool.yaml"
 
 
@@ -42,6 +44,7 @@ class Router:
         try:
             self.resources: Resources = self._resources()
             self.checkpointer: BaseCheckpointSaver[str] | None = self._checkpointer()
+            self.recorder: Recorder | None = self._recorder()
         except BaseException:
             self._open.close()
             raise
@@ -55,10 +58,11 @@ class Router:
         """The graph with a checkpointer of your own."""
         from router_graph.graph import create_router
 
-        return create_router(self.resources, checkpointer=checkpointer)
+        graph = create_router(self.resources, checkpointer=checkpointer)
+        return graph if self.recorder is None else graph.with_config(callbacks=[self.recorder])
 
     def close(self) -> None:
-        """Let go of the folder of knowledge bases and of the file of threads."""
+        """Let go of the folder of knowledge bases, and of the files of threads and runs."""
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -142,6 +146,17 @@ class Router:
         where, place = self.settings.checkpoints, ("checkpoints",)
         try:
             return self._open.enter_context(opened_checkpoints(where, self._sources.path(place, where)))
+        except SettingsError as error:
+            raise SettingsError(self._sources.sentence(place, str(error))) from error
+
+    def _recorder(self) -> Recorder | None:
+        where, place = self.settings.runs, ("runs",)
+        if where == "none":
+            return None
+        from router_graph.trajectories.recorder import Recorder
+
+        try:
+            return self._open.enter_context(Recorder(self._sources.path(place, where)))
         except SettingsError as error:
             raise SettingsError(self._sources.sentence(place, str(error))) from error
 

@@ -43,12 +43,17 @@ class Turn:
     @cached_property
     def policy(self) -> Policy:
         """Who decides."""
-        return self.resources.policy(self.settings["policy"])
+        policy = self.resources.policy(self.settings["policy"])
+        if not self.settings.get("explore"):
+            return policy
+        from router_graph.policies.explore import Exploring
+
+        return Exploring(policy, self.settings["explore"])
 
     @cached_property
     def protocol(self) -> Protocol:
         """How it is spoken to."""
-        return self.resources.protocol(self.settings["protocol"])
+        return self.resources.protocol(self.policy.speaks or self.settings["protocol"])
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mote_backend.mask import ExpertMask
 
 SAMPLING = frozenset("temperature top_p top_k min_p repetition_penalty max_tokens seed stop top_logprobs".split())
-_OWN = frozenset("model timeout logprobs return_token_ids chat_template chat_template_kwargs".split())
+_OWN = frozenset("model timeout logprobs return_token_ids reply_prefix_ids chat_template chat_template_kwargs".split())
 _KNOWN = SAMPLING | _OWN | OPTIONS
 _ALIASES = {"max_completion_tokens": "max_tokens"}
 IGNORED = frozenset("api_key max_retries stream streaming stream_usage ls_structured_output_format".split())
@@ -66,6 +66,7 @@ class Call:
         use = ToolUse.of(engine.tokenizer, options, end_ids=engine.end_ids, **template)
         plain = plain_messages(messages, arguments_as_text=use.arguments_as_text, short_ids=use.short_ids)
         prompt = prompt_ids(engine.tokenizer, plain, tools=use.tools, **template)
+        prompt += tuple(options.get("reply_prefix_ids") or ())
         given = {key: value for key, value in options.items() if key in SAMPLING}
         sampling = Sampling.of(**{**given, "constraint": use.constraint})
         return cls(

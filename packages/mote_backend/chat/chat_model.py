@@ -26,6 +26,7 @@ from mote_backend.validation import refusal
 if TYPE_CHECKING:
     from mote_backend.chat.engine import Engine
     from mote_backend.chat.loading import Source
+    from mote_backend.chat.scoring import Scored
     from mote_backend.mask import ExpertMask
 
 _PER_CALL = (
@@ -70,8 +71,9 @@ class ChatTransformers(BaseChatModel):
     the tokens as they were sampled, with the one that ended the reply, and the log-probability of each among those that
     could be sampled. In a stream it comes with the last chunk.
 
-    All fields down to `chat_template_kwargs` can be given anew with each call, or by `bind`. Raises what
-    `mote_backend.errors` lists, and TimeoutError.
+    All fields down to `chat_template_kwargs` can be given anew with each call, or by `bind`; and `reply_prefix_ids`,
+    the tokens that the reply has begun with, which then count as the prompt's. Raises what `mote_backend.errors` lists,
+    and TimeoutError.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
@@ -160,6 +162,40 @@ class ChatTransformers(BaseChatModel):
     def get_token_ids(self, text: str) -> list[int]:
         """The model's own tokens of a text."""
         return [int(one) for one in self.engine().tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def score(
+        self,
+        messages: LanguageModelInput,
+        continuations: Sequence[str],
+        *,
+        reply_prefix_ids: Sequence[int] = (),
+        temperature: float | None = None,
+        **options: Any,
+    ) -> list[Scored]:
+        """How likely the reply is to go on with each of the texts, after `reply_prefix_ids` if it has begun with them.
+
+        One forward reads the prompt, one more all the texts together. `temperature` is the model's own if None; where
+        it is 0 the logits are taken as they are. `options` are those of a call.
+        """
+        from mote_backend.chat.scoring import score
+
+        given = {**options, "reply_prefix_ids": reply_prefix_ids}
+        call = self._call(self._convert_input(messages).to_messages(), None, given)
+        engine, mask = call.engine, call.request.mask
+        ids = [engine.tokenizer(one, add_special_tokens=False)["input_ids"] for one in continuations]
+        scale = self.temperature if temperature is None else temperature
+        steering = engine.steering if mask else None
+        prompt = call.request.prompt_ids
+        return score(engine.model, prompt, ids, temperature=scale, steering=steering, mask=mask)
+
+    async def ascore(self, messages: LanguageModelInput, continuations: Sequence[str], **options: Any) -> list[Scored]:
+        """`score`, in another thread."""
+        return await asyncio.to_thread(self.score, messages, continuations, **options)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without those that have a meaning of their own."""
+        tokenizer = self.engine().tokenizer
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def engine(self, model: str | None = None) -> Engine:
         """The engine that runs the model, or another model that is loaded alike."""

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from langchain_core.callbacks import adispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
@@ -25,6 +26,7 @@ from router_graph.protocols.protocol import Reading
 from router_graph.resources import Resources
 from router_graph.state import Decision, Observation, RouterState, Step, StopReason
 from router_graph.tab import Tab
+from router_graph.trajectories.records import TOKENS
 from router_graph.turn import Turn
 from router_graph.view import View, linked_ids
 
@@ -47,6 +49,8 @@ async def think(resources: Resources, state: RouterState, runtime: Runtime[Any])
         thought, shadow = await thinking, None
     else:
         thought, shadow = await asyncio.gather(thinking, _shadow(turn))
+    if thought.act is not None and thought.act.tokens is not None:
+        await adispatch_custom_event(TOKENS, thought.act.tokens)  # too many for the state: a recorder hears them
     step = _step(turn, number, thought, time.perf_counter() - started)
     if shadow is not None:
         step["shadow"] = shadow.facts

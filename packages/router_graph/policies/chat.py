@@ -108,8 +108,7 @@ class ChatPolicy(Policy):
 
     async def act(self, view: View, protocol: Protocol, means: Means) -> Act:
         """Ask the model. Raises `RouterError` where it may not see what was found, or gives no whole reply."""
-        if reason := means.allowed(self.card):
-            raise RouterError(f"The policy's model {self._model!r} was not asked, as {reason}.")
+        self.check(means)
         messages, options = protocol.messages(view), self._options(view, protocol, means)
         try:
             return _act(await self._ask(messages, options, means), protocol, view)
@@ -119,6 +118,11 @@ class ChatPolicy(Policy):
         self._takes_stop = False  # some models take no stop sequences; `Protocol.read` needs none
         without = {key: one for key, one in options.items() if key != "stop"}
         return _act(await self._ask(messages, without, means), protocol, view)
+
+    def check(self, means: Means) -> None:
+        """Raise `RouterError` where the model may not see what was found."""
+        if reason := means.allowed(self.card):
+            raise RouterError(f"The policy's model {self._model!r} was not asked, as {reason}.")
 
     def _options(self, view: View, protocol: Protocol, means: Means) -> dict[str, Any]:
         options: dict[str, Any] = {}

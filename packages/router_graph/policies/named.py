@@ -119,6 +119,12 @@ def _llm(asked: _Asked) -> Policy:
     return ChatPolicy(asked.pool, model)
 
 
+def _local(asked: _Asked) -> Policy:
+    from router_graph.policies.local import load_policy
+
+    return load_policy(asked.detail)
+
+
 POLICIES: dict[str, tuple[str, Callable[[_Asked], Policy]]] = {
     "heuristic": ("no language model: follows the evidence, and cites it", _heuristic),
     "gate": ("one search, whose features decide whether to stop or to go on", _gate),
@@ -129,12 +135,13 @@ POLICIES: dict[str, tuple[str, Callable[[_Asked], Policy]]] = {
     "strongest": ("no retrieval: the strongest model, or where it cannot answer the next", _strongest),
     "random": ("no retrieval: any model, with logged probabilities", _random),
     "support": ("several models at once; the answer that most of them give", _support),
+    "local": ("local:FOLDER, a policy that `polyroute train` has written", _local),
     "llm": ("llm:MODEL, or the model's name alone: this model of the pool decides", _llm),
 }
 """The policies that have names: what each does, in a few words, and what makes it."""
 
-_WITH_DETAIL = frozenset({"fanout", "kb", "direct", "llm"})
-_ONLY_WITH_DETAIL = frozenset({"kb", "llm"})
+_WITH_DETAIL = frozenset({"fanout", "kb", "direct", "local", "llm"})
+_ONLY_WITH_DETAIL = frozenset({"kb", "local", "llm"})
 
 
 def policy_named(spec: str, *, pool: ModelPool | None = None, knowledge: Sequence[str] = ()) -> Policy:

@@ -13,6 +13,7 @@ from router_graph.errors import RouterError
 from router_graph.ledger import Ledger, Purpose
 from router_graph.pool.card import ModelCard
 from router_graph.protocols.protocol import Protocol
+from router_graph.trajectories.records import Tokens
 from router_graph.view import View
 
 
@@ -43,6 +44,8 @@ class Act:
     """Of each legal option, by its key, where the policy can score them; they add up to 1."""
     propensity: float | None = None
     """The probability with which the action was sampled, where it is known."""
+    tokens: Tokens | None = None
+    """What was sampled, to the token, where the policy put the reply together of several calls."""
 
 
 class Policy(ABC):
@@ -53,6 +56,8 @@ class Policy(ABC):
     """Goes into every log: decisions of one version are comparable."""
     decides_alone = True
     """It asks nobody, so that a preview can run it for nothing."""
+    speaks: str | None = None
+    """The protocol that it was trained in; None where it speaks whatever the turn is set to."""
 
     @property
     def card(self) -> ModelCard | None:

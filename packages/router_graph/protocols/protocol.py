@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,6 +30,10 @@ class Protocol(ABC):
     """What logs and settings call it: protocols of one name speak alike."""
     stop: ClassVar[tuple[str, ...]] = ()
     """Texts after which a sampler may stop."""
+    thinks: ClassVar[tuple[str, str]] = ("", "")
+    """What stands before the thought of a reply, and between it and the action."""
+    ends: ClassVar[tuple[str, ...]] = ()
+    """Texts that end an action."""
 
     @abstractmethod
     def messages(self, view: View) -> list[BaseMessage]:
@@ -43,6 +47,13 @@ class Protocol(ABC):
     @abstractmethod
     def write(self, thought: str, actions: Sequence[Action], view: View) -> AIMessage:
         """The reply that reads as these actions: what a policy without a language model says."""
+
+    def openings(self, view: View) -> Mapping[str, str]:
+        """For each legal option, what a reply that chooses it goes on with after its thought, as far as it is the same
+        for all queries. So a policy that can be asked for probabilities can be asked for those of the options. Empty
+        where the protocol cannot say.
+        """
+        return {}
 
     def tools(self, view: View) -> list[dict[str, Any]]:
         """The tools to offer, in OpenAI's form; none where actions are text."""

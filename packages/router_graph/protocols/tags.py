@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
@@ -12,7 +12,7 @@ from router_graph.protocols.menu import facts, menu
 from router_graph.protocols.messages import human, text_of, with_tail
 from router_graph.protocols.protocol import Protocol, Reading
 from router_graph.protocols.scan import Element, reading, scan
-from router_graph.protocols.text import MOST_CHARACTERS, came_of, escape
+from router_graph.protocols.text import MOST_CHARACTERS, attribute, came_of, escape
 from router_graph.view import View
 
 HOW = """\
@@ -46,6 +46,8 @@ class Tags(Protocol):
 
     name = "tags"
     stop = ("</answer>",)
+    thinks = ("<think>", "</think>\n")
+    ends = ("</route>", "</answer>")
 
     def __init__(self, *, most_characters: int = MOST_CHARACTERS) -> None:
         self._most = most_characters
@@ -69,6 +71,13 @@ class Tags(Protocol):
         """What the reply says. Where it must answer, a reply without tags is the answer."""
         found = scan(text_of(reply), _TAGS)
         return reading(found, [_action(one, view) for one in found.elements], view, wanted=WANTED)
+
+    def openings(self, view: View) -> Mapping[str, str]:
+        """`<route to="kb:NAME"`, to which attributes may be added, or `<answer>`."""
+        return {
+            one["key"]: "<answer>" if one["key"] == "answer" else f'<route to="{attribute(one["key"])}"'
+            for one in view.legal
+        }
 
     def write(self, thought: str, actions: Sequence[Action], view: View) -> AIMessage:
         """The reply that reads as these actions; a `Malformed` cannot be said."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -17,6 +17,9 @@ from router_graph.state import Citation, Observation, Option, Step, StopReason
 
 SCHEMA = 1
 """Of the lines. It grows when a field changes its meaning or goes; a reader knows all older ones."""
+
+TOKENS = "polyroute.tokens"
+"""The custom event by which a policy's own tokens reach a recorder."""
 
 Kind = Literal["began", "decided", "observed", "ended", "failed", "called"]
 """A turn began; the policy decided; a route came back; the turn ended; it broke off; a model was called."""
@@ -29,6 +32,10 @@ class Message(TypedDict):
     """"system", "human", "ai" or "tool"."""
     content: Any
     """Text, or LangChain's blocks."""
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    """Of an "ai" message: id, name and args of each."""
+    tool_call_id: NotRequired[str]
+    """Of a "tool" message."""
 
 
 class Tokens(TypedDict):
@@ -79,6 +86,8 @@ class Line(TypedDict, total=False):
 
     # began
     thread: str
+    parent: str
+    """The id of LangChain's root run, which other runs may share."""
     question: str
     images: list[str]
     earlier: list[tuple[str, str]]
@@ -143,6 +152,7 @@ class RunRecord:
     at: float
     question: str = ""
     thread_id: str = ""
+    parent_id: str = ""
     images: tuple[str, ...] = ()
     earlier: tuple[tuple[str, str], ...] = ()
     menu: tuple[Option, ...] = ()

@@ -1,0 +1,90 @@
+"""Asks somebody else now and then, with a probability that is known: without that, a log of what a policy always does
+says nothing about what it never did."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from router_graph.actions import Action, Route, RouteToKB, RouteToLLM
+from router_graph.limits import asked_before, essence
+from router_graph.policies.policy import Act, Means, Policy
+from router_graph.pool.card import ModelCard
+from router_graph.protocols.protocol import Protocol
+from router_graph.view import View
+
+
+class Exploring(Policy):
+    """Another policy; with probability `epsilon`, a route drawn uniformly from those that are legal and new instead.
+
+    A drawn route asks the other policy's sub-query, or the question where it had none. The probabilities are those of
+    the mixture where the other policy's are known; a policy that says propensity 1 is certain. Where the answer is
+    due, nothing is drawn. The draw depends on the view and its seed alone, so that a replay explores alike.
+    """
+
+    def __init__(self, policy: Policy, epsilon: float) -> None:
+        self.name = policy.name
+        self.version = f"{policy.version}+explore{epsilon:g}"
+        self.decides_alone = policy.decides_alone
+        self.speaks = policy.speaks
+        self._policy, self._epsilon = policy, epsilon
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The other policy's."""
+        return self._policy.card
+
+    async def act(self, view: View, protocol: Protocol, means: Means) -> Act:
+        """What the other policy does, or a route that was drawn."""
+        act = await self._policy.act(view, protocol, means)
+        actions = protocol.read(act.reply, view).actions
+        others = [] if view.must_answer else _routes(view, actions)
+        if not others:
+            return act
+        dice = random.Random(repr((view.seed, view.question, len(view.steps), self.version)))
+        drawn = dice.choice(others) if dice.random() < self._epsilon else None
+        known = _probabilities(act, actions, view)
+        mixed = None
+        if known is not None:
+            mixed = {key: (1 - self._epsilon) * chance for key, chance in known.items()}
+            for route in others:
+                mixed[route.target] += self._epsilon / len(others)
+        if drawn is None or [drawn.target] == [one.target for one in actions]:
+            if mixed is not None:
+                return Act(act.reply, mixed, mixed[actions[0].target])
+            return Act(act.reply, None, self._kept(act, actions, others))
+        reply = protocol.write(f"To learn what it knows, {drawn.target} was drawn.", [drawn], view)
+        if mixed is not None:
+            return Act(reply, mixed, mixed[drawn.target])
+        # A reply of several routes is certain to be no single route, so that the draw alone can bring this one about.
+        is_certain = act.propensity == 1.0 and len(actions) > 1
+        return Act(reply, None, self._epsilon / len(others) if is_certain else None)
+
+    def _kept(self, act: Act, actions: tuple[Action, ...], others: list[Route]) -> float | None:
+        """The probability of the other policy's own reply, which a draw may give as well."""
+        if act.propensity is None:
+            return None
+        drawn = sum([one.target] == [own.target for own in actions] for one in others)
+        return (1 - self._epsilon) * act.propensity + self._epsilon * drawn / len(others)
+
+
+def _routes(view: View, actions: tuple[Action, ...]) -> list[Route]:
+    """The routes to draw from, with the query that they would ask."""
+    query = next((one.query for one in actions if isinstance(one, RouteToKB | RouteToLLM)), view.question)
+    evidence = bool(view.evidence)
+    routes: list[Route] = [RouteToKB(name, query) for name in view.names("kb")]
+    routes += [RouteToLLM(name, query, evidence=evidence) for name in view.names("llm")]
+    asked = asked_before(view)
+    return [one for one in routes if essence(one) not in asked]
+
+
+def _probabilities(act: Act, actions: tuple[Action, ...], view: View) -> Mapping[str, float] | None:
+    """Of each legal option, where the action is one of them and the policy's probabilities are known."""
+    legal = [option["key"] for option in view.legal]
+    if len(actions) != 1 or actions[0].target not in legal:
+        return None
+    if act.probabilities is not None:
+        return {key: act.probabilities.get(key, 0.0) for key in legal}
+    if act.propensity == 1.0:
+        return {key: float(key == actions[0].target) for key in legal}
+    return None

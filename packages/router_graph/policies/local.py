@@ -1,0 +1,110 @@
+"""A trained policy in a folder: a causal language model, and `policy.json`, which says how it is spoken to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from router_graph.errors import MissingExtraError, SettingsError
+from router_graph.policies.scored import ScoredPolicy
+from router_graph.validation import Settings
+
+CARD = "policy.json"
+
+
+class PolicyCard(Settings):
+    """What belongs to a trained policy besides its weights. Raises `SettingsError`."""
+
+    mistake = SettingsError
+
+    name: str
+    protocol: str = "tags"
+    thinks: bool = False
+    """Whether it writes a thought before it chooses."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Of its choices and its texts; 0 takes the likeliest."""
+    max_tokens: int = Field(default=256, ge=1)
+    weights: str = ""
+    """Fingerprint of the weights that were trained; empty if it is not to be checked."""
+    tokenizer: str = ""
+    """Fingerprint of the tokenizer and its chat template."""
+    learned: dict[str, Any] = Field(default_factory=dict)
+    """How it was made: method, fingerprint of the data and of its questions, version of the reward, figures."""
+
+    @classmethod
+    def read(cls, folder: str | Path) -> PolicyCard:
+        """The card of a folder. Raises `SettingsError`."""
+        path = Path(folder) / CARD
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            raise SettingsError(
+                f"{folder} holds no trained policy: it has no {CARD}; give a folder that `polyroute train` has written."
+            ) from None
+        except ValueError as error:
+            raise SettingsError(f"{path} is no JSON ({error}); train the policy anew, or mend it.") from None
+        try:
+            return cls.model_validate(told)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from None
+
+    def save(self, folder: str | Path) -> None:
+        """Write it beside the weights."""
+        text = json.dumps(self.model_dump(), indent=2, ensure_ascii=False, sort_keys=True)
+        (Path(folder) / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def load_policy(folder: str | Path, *, temperature: float | None = None, **options: Any) -> ScoredPolicy:
+    """The policy of a folder. `temperature` in place of the card's, as to explore.
+
+    Raises `SettingsError` where the folder holds no policy, or other weights than its card says, and
+    `MissingExtraError` without the model libraries.
+    """
+    try:
+        from mote_backend import ChatTransformers
+    except ImportError as error:
+        raise MissingExtraError("A trained policy needs the extra `mote`: pip install 'polyroute[mote]'.") from error
+    folder = Path(folder).expanduser()
+    card = PolicyCard.read(folder)
+    weights, tokenizer = weights_fingerprint(folder), tokenizer_fingerprint(folder)
+    for what, is_now, was in (("weights", weights, card.weights), ("tokenizer", tokenizer, card.tokenizer)):
+        if was and is_now != was:
+            raise SettingsError(f"The {what} in {folder} are not those that its {CARD} was written for; save it anew.")
+    drawn = card.temperature if temperature is None else temperature
+    policy = ScoredPolicy.over(
+        ChatTransformers(model=str(folder), max_tokens=card.max_tokens, temperature=drawn),
+        name=card.name,
+        thinks=card.thinks,
+        temperature=drawn,
+        max_tokens=card.max_tokens,
+        identity={"model": weights, "tokenizer": tokenizer},
+        **options,
+    )
+    policy.speaks = card.protocol
+    policy.version = f"{policy.version}-{weights[:8]}"
+    return policy
+
+
+def weights_fingerprint(folder: str | Path) -> str:
+    """Of the safetensors files of a folder, an adapter's too."""
+    return _digest(sorted(Path(folder).glob("*.safetensors")))
+
+
+def tokenizer_fingerprint(folder: str | Path) -> str:
+    """Of what turns a conversation into tokens: the tokenizer and its chat template."""
+    named = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")
+    return _digest([path for name in named if (path := Path(folder) / name).is_file()])
+
+
+def _digest(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]

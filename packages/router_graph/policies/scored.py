@@ -1,0 +1,190 @@
+"""A language model as the policy whose choice is drawn from probabilities that are known exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from typing import Protocol as Interface
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+
+from router_graph.policies.chat import ChatPolicy
+from router_graph.policies.policy import Act, Means
+from router_graph.pool.pool import ModelPool
+from router_graph.protocols.protocol import Protocol
+from router_graph.trajectories.records import Tokens
+from router_graph.view import View
+
+
+class ScoredText(Interface):
+    """A continuation with the log-probability of each of its tokens, in nats."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Its tokens."""
+        ...
+
+    @property
+    def logprobs(self) -> Sequence[float]:
+        """Of each token after those before it."""
+        ...
+
+
+class Scorer(Interface):
+    """A chat model that says how likely it is to go on with a text; `mote_backend.ChatTransformers` is one.
+
+    Its calls take `reply_prefix_ids`, and its replies tell `prompt_token_ids`, `token_ids` and `token_logprobs`.
+    """
+
+    async def ascore(
+        self,
+        messages: Sequence[BaseMessage],
+        continuations: Sequence[str],
+        *,
+        reply_prefix_ids: Sequence[int],
+        temperature: float,
+    ) -> Sequence[ScoredText]:
+        """Each continuation of a reply that has begun with these tokens."""
+        ...
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of tokens."""
+        ...
+
+
+class ScoredPolicy(ChatPolicy):
+    """The model thinks; the options that are legal are scored after its thought, all in one batch; one of them is drawn
+    from their probabilities, which are logged; then the model writes the query, or the answer.
+
+    The draw depends on the view and its seed alone. At temperature 0 the likeliest option is taken, with propensity 1.
+    Where `thinks` is off the thought is empty. In a protocol that cannot say how its options begin, the model writes
+    the whole reply, and nothing is known of probabilities.
+    """
+
+    def __init__(
+        self,
+        pool: ModelPool,
+        model: str,
+        *,
+        scorer: Scorer,
+        thinks: bool = True,
+        temperature: float = 0.0,
+        most_thought: int = 256,
+        identity: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(pool, model, temperature=temperature, **options)
+        self._scorer, self._thinks, self._temperature = scorer, thinks, temperature
+        self._most_thought = most_thought
+        self._identity = {"model": "", "tokenizer": "", **(identity or {})}
+
+    @classmethod
+    def over(cls, model: BaseChatModel, **options: Any) -> ScoredPolicy:
+        """A chat model that is a `Scorer` too, such as `ChatTransformers`; it is local, and costs nothing."""
+        return cls.of(model, price="free", scorer=model, **options)
+
+    async def act(self, view: View, protocol: Protocol, means: Means) -> Act:
+        """Think, draw, write. Raises what `ChatPolicy.act` raises."""
+        openings = protocol.openings(view)
+        if not openings:
+            return await super().act(view, protocol, means)
+        self.check(means)
+        messages, seed = protocol.messages(view), _seed(view)
+        said = _Said([], [])
+        before, after = protocol.thinks
+        lead = before + after
+        if self._thinks and view.must_answer is None and before:
+            reply = await self._write(messages, said, means, seed, stop=[after.strip()], most=self._most_thought)
+            said.add(reply)
+            written = self._scorer.text_of(said.ids)
+            lead = _rest(written, after)
+            if before not in written or any(end in written for end in protocol.ends):
+                return Act(AIMessage(written, response_metadata=reply.response_metadata))
+        keys = list(openings)
+        scored = await self._scorer.ascore(
+            messages,
+            [lead + openings[key] for key in keys],
+            reply_prefix_ids=said.ids,
+            temperature=self._temperature,
+        )
+        chances = _chances([sum(one.logprobs) for one in scored], greedy=self._temperature == 0)
+        place = random.Random(seed).choices(range(len(keys)), chances)[0]
+        said.ids.extend(scored[place].ids)
+        said.logprobs.extend(scored[place].logprobs)
+        prefix = len(said.ids)
+        reply = await self._write(messages, said, means, seed, stop=list(protocol.ends))
+        prompt = list(reply.response_metadata.get("prompt_token_ids") or ())
+        said.add(reply)
+        tokens = Tokens(
+            prompt_ids=prompt[: len(prompt) - prefix],
+            completion_ids=said.ids,
+            logprobs=said.logprobs,
+            logprob_kind="processed",
+            model=self._identity["model"],
+            tokenizer=self._identity["tokenizer"],
+        )
+        text = AIMessage(self._scorer.text_of(said.ids), response_metadata=_facts(reply))
+        return Act(text, dict(zip(keys, chances, strict=True)), chances[place], tokens)
+
+    async def _write(
+        self,
+        messages: list[BaseMessage],
+        said: _Said,
+        means: Means,
+        seed: int,
+        *,
+        stop: list[str],
+        most: int | None = None,
+    ) -> AIMessage:
+        """What the model goes on with."""
+        options: dict[str, Any] = {"stop": stop, "reply_prefix_ids": list(said.ids), "seed": seed}
+        if most is not None:
+            options["max_tokens"] = most
+        until = None if means.deadline_s is None else time.monotonic() + means.deadline_s
+        return await self._whole(messages, options, means, until)
+
+
+class _Said:
+    """The reply so far, to the token."""
+
+    def __init__(self, ids: list[int], logprobs: list[float]) -> None:
+        self.ids, self.logprobs = ids, logprobs
+
+    def add(self, reply: AIMessage) -> None:
+        """What the model went on with."""
+        self.ids.extend(reply.response_metadata.get("token_ids") or ())
+        self.logprobs.extend(reply.response_metadata.get("token_logprobs") or ())
+
+
+def _seed(view: View) -> int:
+    """Of the draw and of the texts of a step."""
+    seen = repr((view.seed, view.question, len(view.steps)))
+    return int.from_bytes(hashlib.sha256(seen.encode()).digest()[:4])
+
+
+def _rest(written: str, after: str) -> str:
+    """What is still to be written of the end of the thought."""
+    for length in range(len(after), 0, -1):
+        if written.endswith(after[:length]):
+            return after[length:]
+    return after
+
+
+def _chances(totals: Sequence[float], *, greedy: bool) -> list[float]:
+    """The options' probabilities, given that one of them is chosen."""
+    best = max(totals)
+    if greedy:
+        place = totals.index(best)
+        return [float(n == place) for n in range(len(totals))]
+    weights = [math.exp(one - best) for one in totals]
+    return [one / sum(weights) for one in weights]
+
+
+def _facts(reply: AIMessage) -> dict[str, Any]:
+    """What the step keeps of the call; tokens go another way."""
+    return {key: reply.response_metadata[key] for key in ("card", "model_name") if key in reply.response_metadata}
