@@ -5,13 +5,14 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from router_graph.actions import Answer, Note, RouteToKB, RouteToLLM
+from router_graph.protocols.brief import Brief
 from router_graph.protocols.r1_router import R1Router
 from router_graph.protocols.router_r1 import RouterR1
 from router_graph.protocols.tags import Tags
 from router_graph.protocols.tool_calls import ToolCalls
 from support.views import hit, observation
 
-MENDED = {"tags": Tags(), "router_r1": RouterR1(), "r1_router": R1Router(), "tool_calls": ToolCalls()}
+MENDED = {"tags": Tags(), "brief": Brief(), "router_r1": RouterR1(), "r1_router": R1Router(), "tool_calls": ToolCalls()}
 ALL = {**MENDED, "router_r1 as in the code": RouterR1(mended=False), "r1_router as in the code": R1Router(mended=False)}
 
 _pieces = st.sampled_from(

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 
 from router_graph.errors import SettingsError
+from router_graph.protocols.brief import Brief
 from router_graph.protocols.protocol import Protocol
 from router_graph.protocols.r1_router import R1Router
 from router_graph.protocols.router_r1 import RouterR1
@@ -14,6 +15,7 @@ from router_graph.protocols.tool_calls import ToolCalls
 
 PROTOCOLS: dict[str, Callable[[], Protocol]] = {
     "tags": Tags,
+    "brief": Brief,
     "tool_calls": ToolCalls,
     "router_r1": RouterR1,
     "router_r1:paper": lambda: RouterR1(mended=False),

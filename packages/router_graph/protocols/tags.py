@@ -13,6 +13,7 @@ from router_graph.protocols.messages import human, text_of, with_tail
 from router_graph.protocols.protocol import Protocol, Reading
 from router_graph.protocols.scan import Element, reading, scan
 from router_graph.protocols.text import MOST_CHARACTERS, attribute, came_of, escape
+from router_graph.state import Step
 from router_graph.view import View
 
 HOW = """\
@@ -59,11 +60,11 @@ class Tags(Protocol):
         """
         sent: list[BaseMessage] = [SystemMessage(f"{HOW}{_example(view)}\n\nSources:\n{menu(view)}")]
         for role, text in view.earlier:
-            said = escape(text)
-            sent.append(HumanMessage(f"Question: {said}") if role == "human" else AIMessage(f"<answer>{said}</answer>"))
+            told = escape(text)
+            sent.append(HumanMessage(f"Question: {told}") if role == "human" else AIMessage(f"<answer>{told}</answer>"))
         sent.append(human(f"Question: {escape(view.question)}", view.images))
         for step in view.steps:
-            sent.append(AIMessage(scan(step.get("reply", ""), _TAGS).said or "<think></think>"))
+            sent.append(AIMessage(said(step) or "<think></think>"))
             sent.append(HumanMessage("\n\n".join(came_of(step, most=self._most)) or "Go on."))
         return with_tail(sent, facts(view, due="Write nothing but <answer>…</answer>, with the best that you have."))
 
@@ -84,12 +85,17 @@ class Tags(Protocol):
         return AIMessage("\n".join([f"<think>{escape(thought)}</think>", *_written(actions)]))
 
 
+def said(step: Step) -> str:
+    """The reply of a step as far as it counts."""
+    return scan(step.get("reply", ""), _TAGS).said
+
+
 def _action(element: Element | Malformed, view: View) -> Action:
     if isinstance(element, Malformed):
         return element
     given, body = element.attributes, element.body
-    if (said := answer_or_note(element)) is not None:
-        return said
+    if (told := answer_or_note(element)) is not None:
+        return told
     return route_to(given.get("to", ""), body, given, view) or Malformed(
         f"There is no source {given.get('to', '')[:80]!r} to route to; {_sources(view)}"
     )
