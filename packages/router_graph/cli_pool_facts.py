@@ -30,7 +30,7 @@ _USUAL_KEYS = {
     "xai": ("XAI_API_KEY",),
 }
 """Where LiteLLM finds the keys of the providers that most people use."""
-_NO_KEY = frozenset({"ollama", "ollama_chat", "lm_studio", "hosted_vllm", "vllm", "llamafile"})
+_NO_KEY = frozenset({"mote", "ollama", "ollama_chat", "lm_studio", "hosted_vllm", "vllm", "llamafile"})
 _SECRET_NAME = re.compile(r"key|token$|secret|password|authorization|cookie", re.IGNORECASE)
 
 
@@ -41,6 +41,7 @@ def facts(card: ModelCard) -> dict[str, Any]:
     return {
         "name": card.name,
         "id": card.id,
+        "mask": card.sent.get("mote_mask"),
         "usd_per_million_in": price.input,
         "usd_per_million_out": price.output,
         "at_most": card.price is None,

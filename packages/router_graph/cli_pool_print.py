@@ -160,7 +160,7 @@ def _cells(one: Mapping[str, Any]) -> dict[str, str]:
     measured = one["measured"]
     cells = (
         one["name"],
-        one["id"],
+        f"{one['id']} under {one['mask']}" if isinstance(one["mask"], str) else one["id"],
         f"{most}{one['usd_per_million_in']:g}",
         f"{most}{one['usd_per_million_out']:g}",
         _origin(one["price_source"], one["price_date"]),

@@ -69,7 +69,7 @@ class PoolPart(PoolFile):
         """What is wrong between fields, if anything."""
         if self.file is None:
             return super().problem()
-        if self.models or self.fallbacks or self.replies:
+        if self.models or self.fallbacks or self.replies or self.mote:
             return f"it names the file {self.file!r}, and models beside it; they stand in the one or the other."
         return None
 
@@ -215,9 +215,14 @@ def _check(model: type[Settings], data: Any, place: Place, sources: Sources) -> 
         value = data.get(name)
         if inner is None or value is None:
             continue
-        is_list = get_origin(field.annotation) is list
-        for n, one in enumerate(value if is_list and isinstance(value, list) else [value]):
-            at: Place = (*place, name, n) if is_list else (*place, name)
+        is_list, is_map = (get_origin(field.annotation) is kind for kind in (list, dict))
+        entries: list[tuple[Place, Any]] = [((), value)]
+        if is_list and isinstance(value, list):
+            entries = [((n,), one) for n, one in enumerate(value)]
+        elif is_map and isinstance(value, dict):
+            entries = [((key,), one) for key, one in value.items()]
+        for inside, one in entries:
+            at: Place = (*place, name, *inside)
             if isinstance(one, dict):
                 _check(inner, one, at, sources)
             elif is_list or not isinstance(one, str):

@@ -13,8 +13,7 @@ from router_graph.context import RouterContext
 from router_graph.errors import RouterError, SettingsError
 from router_graph.knowledge import Knowledge
 from router_graph.pool.pool import ModelPool
-from router_graph.pool.pool_file import load_pool
-from router_graph.pool.transports.replay import ReplayTransport
+from router_graph.pool.pool_file import load_pool, pool_of
 from router_graph.resources import Resources
 from router_graph.settings import RouterFile, Sources, read_settings
 from router_graph.settings_file import Place
@@ -133,10 +132,7 @@ class Router:
         try:
             if part.file is not None:
                 return load_pool(self._sources.path(("pool",), part.file))
-            replay = None if part.replies is None else ReplayTransport.load(folder / part.replies)
-            cards = part.models or ([] if replay is None else replay.cards())
-            transports = {} if replay is None else {"replay": replay}
-            return ModelPool(cards, transports=transports, fallbacks=part.fallbacks, retries=part.retries)
+            return pool_of(part, folder)
         except RouterError as error:
             raise SettingsError(self._sources.sentence(("pool",), str(error))) from error
 

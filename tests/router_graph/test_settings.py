@@ -207,6 +207,7 @@ def test_the_schema_has_every_key_and_takes_what_loads():
     jsonschema = pytest.importorskip("jsonschema")
     good = {"knowledge": "kb", "pool": {"models": [{"name": "a"}]}, "turn": {"usd": "${USD}", "max_steps": 3}}
     jsonschema.validate(good, schema)
+    jsonschema.validate({"pool": {"mote": {"tiny": "planted", "big": {"model": "a/b"}}}}, schema)
     for bad in ({"polcy": "x"}, {"turn": {"usd": "much"}}, {"turn": {"max_steps": 0}}, {"knowledge": 3}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)

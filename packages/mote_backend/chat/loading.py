@@ -7,10 +7,10 @@ import threading
 import weakref
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from mote_backend.chat.engine import Engine
+from mote_backend.chat.local_folder import local_folder
 from mote_backend.errors import InputError, ModelLoadError
 
 
@@ -35,7 +35,7 @@ class Source:
 def load(source: Source | str) -> tuple[Any, Any]:
     """A causal language model, in evaluation mode, and its tokenizer; ModelLoadError says what fails."""
     source = Source(source) if isinstance(source, str) else source
-    folder = _folder(source.name)
+    folder = local_folder(source.name)
     name = str(folder) if folder else source.name
     options = {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
     return _model(source, name, options), _tokenizer(source, name, options)
@@ -84,29 +84,6 @@ _LOCK = threading.Lock()
 _LOCKS: dict[Source, threading.Lock] = {}
 _ENGINES: dict[tuple[Source, int], Engine] = {}
 _HELD: weakref.WeakValueDictionary[tuple[int, int, int], Engine] = weakref.WeakValueDictionary()
-
-
-def _folder(name: str) -> Path | None:
-    """The local folder that the name means, if it is one and holds a model."""
-    path = Path(name).expanduser()
-    if not name.strip():
-        raise InputError(
-            "The model's name is empty; give a folder or a name such as 'allenai/OLMoE-1B-7B-0125-Instruct'."
-        )
-    if not path.is_dir():
-        if path.is_absolute() or name.startswith((".", "~")) or path.exists():
-            raise ModelLoadError(f"{name} is no folder; give a folder that holds a model, or a name on the hub.")
-        return None
-    if (path / "adapter_config.json").is_file():
-        return path
-    if not (path / "config.json").is_file():
-        raise ModelLoadError(f"The folder {name} holds no model: it has no config.json.")
-    if not any(path.glob("*.safetensors")):
-        raise ModelLoadError(
-            f"The folder {name} holds no safetensors weights, and no other kind is read; "
-            "write them anew with save_pretrained()."
-        )
-    return path
 
 
 def _model(source: Source, name: str, options: dict[str, Any]) -> Any:

@@ -76,7 +76,7 @@ class Attempt:
     async def __aenter__(self) -> Self:
         try:
             async with asyncio.timeout(self._deadline.left_s(at_most=1e9)):
-                await self._transport.prepare()
+                await self._transport.prepare(self.request.card)
         except TimeoutError:
             raise self._too_late() from None
         self._key = await self._reserve()

@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from router_graph.errors import CardError, UnknownModelError, UnknownPriceError
 from router_graph.pool.card import Measured, ModelCard
+from router_graph.pool.local_model import LocalModels
 from router_graph.pool.pool import ModelPool
 from router_graph.pool.transport import Transport
 from router_graph.pool.transports.replay import ReplayTransport
@@ -36,6 +37,8 @@ class PoolFile(Settings):
 
     mistake = CardError
 
+    mote: LocalModels = Field(default_factory=dict)
+    """Models with switchable experts that run in this process, by name; of a card, `model: mote/NAME` is one."""
     models: list[dict[str, Any]] = Field(default_factory=list)
     """The cards; `ModelCard` has their keys. Left out, they are those of the recorded replies."""
     fallbacks: dict[str, list[str] | str] = Field(default_factory=dict)
@@ -62,13 +65,26 @@ def load_pool(
     """The pool of a file. Raises `CardError`, `UnknownPriceError` and `UnknownModelError`, with the file's name."""
     path = Path(path)
     read = read_pool_file(path)
-    known: dict[str, Transport] = dict(transports or {})
     with _of_file(path):
-        cards = [ModelCard.model_validate(card) for card in read.models]
-        if read.replies is not None:
-            known["replay"] = replay = ReplayTransport.load(path.parent / read.replies)
-            cards = cards or replay.cards()
-        return ModelPool(cards, transports=known, fallbacks=read.fallbacks, retries=read.retries, cache=cache)
+        return pool_of(read, path.parent, transports=transports, cache=cache)
+
+
+def pool_of(
+    told: PoolFile, folder: Path, *, transports: Mapping[str, Transport] | None = None, cache: BaseCache | None = None
+) -> ModelPool:
+    """The pool of what a file in this folder says. Raises `CardError`, `UnknownPriceError`, `UnknownModelError`."""
+    cards = [ModelCard.model_validate(card) for card in told.models]
+    known: dict[str, Transport] = {}
+    if told.replies is not None:
+        known["replay"] = replay = ReplayTransport.load(folder / told.replies)
+        cards = cards or replay.cards()
+    if told.mote:
+        from router_graph.settings_mote import local_models
+
+        known["litellm"] = local_models(told.mote, folder, cards)
+    return ModelPool(
+        cards, transports={**known, **(transports or {})}, fallbacks=told.fallbacks, retries=told.retries, cache=cache
+    )
 
 
 def write_measured(path: Path | str, name: str, measured: Measured) -> None:

@@ -34,8 +34,8 @@ class Transport(ABC):
     Every failure is a `ModelError`; no retries, no fallbacks, no caching.
     """
 
-    async def prepare(self) -> None:  # noqa: B027 - most transports have nothing to load
-        """Load what is slow to load. Not counted as the model's time."""
+    async def prepare(self, card: ModelCard | None = None) -> None:  # noqa: B027 - most have nothing to load
+        """Load what is slow to load, of the card's model too, if one is given. Not counted as the model's time."""
 
     @abstractmethod
     async def complete(self, request: Request) -> AIMessage:

@@ -28,6 +28,7 @@ from router_graph.errors import (
 )
 from router_graph.pool.card import ModelCard
 from router_graph.pool.failures import failure, tells_secret
+from router_graph.pool.local_model import PROVIDER
 from router_graph.pool.transport import Request, Transport
 from router_graph.pool.transports.litellm_reply import check_end, message_of, piece_of, usage_of
 
@@ -44,7 +45,7 @@ _NO_KEY = "none"
 class LiteLLMTransport(Transport):
     """Every provider that LiteLLM knows. Importing LiteLLM takes seconds, so it is put off to the first call."""
 
-    async def prepare(self) -> None:
+    async def prepare(self, card: ModelCard | None = None) -> None:
         """Import LiteLLM, beside the event loop."""
         if not _is_loaded():
             await asyncio.to_thread(_load)
@@ -136,6 +137,11 @@ class _Errand:
                 f"{self._card.name!r} needs a key; set the environment variable {joint.join(missing)}."
             )
         if not sent and isinstance(found, RequestRejectedError) and not _has_provider(self._card):
+            if self._card.id.startswith(PROVIDER):
+                return ModelNotFoundError(
+                    f"Nobody has said what {self._card.id!r}, the model of {self._card.name!r}, is; give its folder "
+                    "under `mote:` in the pool file."
+                )
             return ModelNotFoundError(
                 f"LiteLLM knows no provider for {self._card.id!r}, the model of {self._card.name!r}; put the provider "
                 "first, as in openai/gpt-4o-mini."

@@ -87,9 +87,9 @@ class RecordTransport(Transport):
         self._path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self._path, _FLAGS, 0o666))
 
-    async def prepare(self) -> None:
+    async def prepare(self, card: ModelCard | None = None) -> None:
         """Load what the inner transport has to load."""
-        await self._inner.prepare()
+        await self._inner.prepare(card)
 
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply."""
