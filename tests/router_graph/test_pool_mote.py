@@ -96,6 +96,22 @@ def test_a_mask_that_the_deployment_does_not_have_is_one_sentence_and_costs_noth
     assert transport == "chat" or ledger.spent.usd == 0
 
 
+NOT_NAMED = {"off": {"1": [3]}}
+
+
+@REACHED
+def test_a_mask_that_is_not_allowed_is_no_matter_of_a_key(transport):
+    with pytest.raises(RequestRejectedError, match=r"is not allowed here; allowed are quiet"):
+        pool(transport).invoke("bare", "hello there", mote_mask=NOT_NAMED)
+
+
+def test_a_mask_that_a_server_does_not_allow_is_no_matter_of_a_key():
+    with serving({"tiny": chat_model()}) as url:
+        served = pool("litellm", model="openai/tiny", api_base=f"{url}/v1")
+        with pytest.raises(RequestRejectedError, match=r"is not allowed here; allowed are quiet"):
+            served.invoke("bare", "hello there", extra_body={"mote_mask": NOT_NAMED})
+
+
 def test_an_unknown_model_of_the_provider_is_refused_with_the_known_ones():
     card = ModelCard(name="a", model="mote/tinny", price="free")
     with pytest.raises(ModelError, match="There is no model 'tinny'; did you mean 'tiny'"):

@@ -26,6 +26,11 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status, _ in _STATUS if isinstance(error, kind)), 500)
 
 
+def code_of(error: Exception) -> str | None:
+    """The word that programs know it by, if there is one."""
+    return next((code for kind, _, code in _STATUS if isinstance(error, kind)), None)
+
+
 def error_json(status: int, message: str, code: str | None = None) -> dict[str, Any]:
     """The body of an answer that is an error."""
     kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -34,8 +39,7 @@ def error_json(status: int, message: str, code: str | None = None) -> dict[str, 
 
 def told(error: Exception) -> tuple[int, dict[str, Any]]:
     """Status and body for an exception. What is not ours to tell is logged, and only named to the client."""
-    status = status_of(error)
-    code = next((code for kind, _, code in _STATUS if isinstance(error, kind)), None)
+    status, code = status_of(error), code_of(error)
     if status == 500:
         _LOG.error("A request failed.", exc_info=error)
         message = str(error) if isinstance(error, MoTEError) else "The server failed; its log says how."

@@ -37,10 +37,12 @@ _LITELLMS_OWN = frozenset({"stream", "stream_options", "max_retries", "extra_bod
 class MoTECallError(Exception):
     """A call that was refused, with the status that LiteLLM tells clients."""
 
-    def __init__(self, message: str, status_code: int = 400) -> None:
+    def __init__(self, message: str, status_code: int = 400, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.status_code = status_code
+        self.code = code
+        """As the server's answers have it, such as "mask_not_allowed"."""
 
 
 def register(models: Mapping[str, ChatMoTE]) -> None:
@@ -145,9 +147,9 @@ def _guarded(work: Any) -> Any:
 
 
 def _refused(error: Exception) -> MoTECallError:
-    from mote_backend.serving.errors import status_of
+    from mote_backend.serving.errors import code_of, status_of
 
-    return MoTECallError(str(error), status_of(error))
+    return MoTECallError(str(error), status_of(error), code_of(error))
 
 
 def _response(call: Mapping[str, Any], message: AIMessage) -> Any:

@@ -104,6 +104,8 @@ def failure(
         return ContextTooLongError(f"The messages are longer than the context of {name!r}: {said}")
     if "ContentPolicyViolationError" in names or "content_filter" in _code(causes):
         return ContentRefusedError(f"The content filter of {name!r} refused: {said}")
+    if "mask_not_allowed" in _code(causes):  # of mote_backend, whose 403 is about no key
+        return RequestRejectedError(f"{name!r} rejected the request (HTTP {status}): {said}")
     if status in (401, 403) or (status == 400 and _BAD_KEY.search(said)):
         where = f"the environment variable {key_variable}" if key_variable else "the key of its provider"
         return AuthenticationError(f"{name!r} did not accept the key (HTTP {status}); check {where}.")
