@@ -153,9 +153,11 @@ def serve(
 
     from kb_tools import terminal
     from mote_backend.chat.chat_mote import ChatMoTE
+    from mote_backend.chat.loading import without_bars_in_logs
     from mote_backend.serving.server import serve as run
     from router_graph.cli_mote_model import folder_of
 
+    without_bars_in_logs()
     book = _book(masks, only_named)
     chat_model = ChatMoTE(
         model=folder_of(model),
@@ -185,8 +187,10 @@ def _chat_model(
     seed: int | None,
 ) -> ChatMoTE:
     from mote_backend.chat.chat_mote import ChatMoTE
+    from mote_backend.chat.loading import without_bars_in_logs
     from router_graph.cli_mote_model import folder_of
 
+    without_bars_in_logs()
     return ChatMoTE(
         model=folder_of(model),
         mask_book=_book(masks, only_named=False),

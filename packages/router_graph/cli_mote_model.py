@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -33,10 +32,7 @@ def folder_of(model: str) -> str:
 
 def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any, Any]:
     """The model and its tokenizer."""
-    from mote_backend.chat.loading import Source, load
+    from mote_backend.chat.loading import Source, load, without_bars_in_logs
 
-    if not sys.stderr.isatty():  # a bar for people would fill a log with lines
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # type: ignore[no-untyped-call]
+    without_bars_in_logs()
     return load(Source(folder_of(model), dtype=dtype, device=device, trust_remote_code=trust))

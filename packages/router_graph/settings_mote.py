@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import sys
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -71,10 +70,9 @@ class LocalModelsTransport(LiteLLMTransport):
 
         model = self._models[name]
         try:
-            if not sys.stderr.isatty():  # a bar for people would fill a log with lines
-                from transformers.utils.logging import disable_progress_bar
+            from mote_backend.chat.loading import without_bars_in_logs
 
-                disable_progress_bar()  # type: ignore[no-untyped-call]
+            without_bars_in_logs()
             ServedModels({name: model}).check()
         except MoTEError as error:
             raise ModelNotFoundError(f"{card.name!r} was not asked: {error}") from error

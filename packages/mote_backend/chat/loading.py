@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -78,6 +79,14 @@ def unload(name: str | None = None) -> None:
         engine.close()
     del engines
     gc.collect()
+
+
+def without_bars_in_logs() -> None:
+    """Switch off transformers' bars where stderr is no terminal: a bar for people would fill a log with lines."""
+    if not sys.stderr.isatty():
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 _LOCK = threading.Lock()
