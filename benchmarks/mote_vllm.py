@@ -1,7 +1,9 @@
 """Do masks hold inside vLLM: each request its own in one batch, off never selected, prefix cache apart, at what price?
 
-    python benchmarks/mote_vllm.py MODEL     # a folder or name that vLLM can load; needs a GPU and polyroute[vllm]
-    python benchmarks/mote_vllm.py --cpu     # a tiny random model in vLLM's build for CPUs, which has no CUDA graphs
+    pip install '.[vllm]'                    # in the checkout, in an environment of its own, on a machine with a GPU
+    python benchmarks/mote_vllm.py MODEL     # a folder or name of a MoE model that vLLM can load
+    python benchmarks/mote_vllm.py           # a tiny random model: does it run at all? Nothing to download
+    python benchmarks/mote_vllm.py --cpu     # the same in vLLM's build for CPUs, which has no CUDA graphs
 
 Three engines run one after the other, each in a process of its own: without masks, with masks, and with a record of the
 routing. In half precision the tokens of a batch depend on its size even without a mask; so beside "one batch = separate
@@ -23,27 +25,37 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-MARK = "MOTE-RESULT "
+MARK, REFUSAL = "MOTE-RESULT ", "MOTE-REFUSAL "
 SEED = 7
 ROUNDS = 3
 VARIABLE = "MOTE_VLLM_ANY_MASK"
+
+
+class Refused(Exception):
+    """What a worker was asked for cannot be done with the model."""
 
 
 def main() -> None:
     """Run the three engines, print the table, and exit with 1 if a mask did not hold."""
     arguments = parsed()
     if arguments.worker:
-        print(MARK + json.dumps(WORKERS[arguments.worker](arguments)), flush=True)
+        try:
+            said = MARK + json.dumps(WORKERS[arguments.worker](arguments))
+        except Refused as error:
+            said = REFUSAL + str(error)
+        print(f"\n{said}", flush=True)  # on a line of its own, whatever vLLM has left unended before it
         return
     if reason := missing(arguments):
         sys.exit(reason)
+    logs = Path(tempfile.mkdtemp(prefix="mote_vllm_logs_"))
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or tiny_model(Path(folder))
-        results = {name: run(name, model, arguments) for name in WORKERS}
+        results = {name: run(name, model, arguments, logs / f"{name}.log") for name in WORKERS}
     ok = report(model if arguments.model else "a tiny random GLM-4-MoE", results, arguments)
     sys.exit(0 if ok else 1)
 
@@ -52,19 +64,32 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a folder or name; without one, a tiny random model")
     parser.add_argument("--cpu", action="store_true", help="run in vLLM's build for CPUs")
-    parser.add_argument("--requests", type=int, default=32, help="requests of one batch (default 32)")
-    parser.add_argument("--prompt", type=int, default=256, help="tokens of a prompt (default 256)")
-    parser.add_argument("--tokens", type=int, default=64, help="tokens to generate (default 64)")
-    parser.add_argument("--off", type=int, default=4, help="experts that a mask switches off in each layer (default 4)")
+    parser.add_argument(
+        "--requests", type=at_least(8), default=32, help="requests of one batch, 8 or more (default 32)"
+    )
+    parser.add_argument("--prompt", type=at_least(8), default=256, help="tokens of a prompt, 8 or more (default 256)")
+    parser.add_argument("--tokens", type=at_least(1), default=64, help="tokens to generate (default 64)")
+    parser.add_argument(
+        "--off", type=at_least(1), default=4, help="experts that a mask switches off in each layer (default 4)"
+    )
     parser.add_argument("--worker", choices=list(WORKERS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a whole number, {least} or more")
+        return int(text)
+
+    return number
+
+
 def missing(arguments: argparse.Namespace) -> str | None:
     if importlib.util.find_spec("vllm") is None:
-        return 'vLLM is not installed; pip install "polyroute[vllm]" on a machine with a GPU.'
+        return "vLLM is not installed; in the checkout, on a machine with a GPU, run: pip install '.[vllm]'"
     if "mote" not in {one.name for one in importlib.metadata.entry_points(group="vllm.general_plugins")}:
-        return "vLLM does not find the plug-in; install polyroute into the same environment."
+        return "vLLM does not find the plug-in; install polyroute into the same environment: pip install '.[vllm]'"
     from vllm.platforms import current_platform
 
     if arguments.cpu and not current_platform.is_cpu():
@@ -95,7 +120,7 @@ def tiny_model(folder: Path) -> str:
     return str(folder)
 
 
-def run(name: str, model: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def run(name: str, model: str, arguments: argparse.Namespace, log: Path) -> dict[str, Any]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MOTE_VLLM_")}
     if name != "bare":
         environment[VARIABLE] = "1"
@@ -105,12 +130,16 @@ def run(name: str, model: str, arguments: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, model, "--worker", name, *(["--cpu"] if arguments.cpu else [])]
     for option in ("requests", "prompt", "tokens", "off"):
         command += [f"--{option}", str(getattr(arguments, option))]
-    print(f"{name} …", file=sys.stderr, flush=True)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    for line in done.stdout.splitlines():
+    print(f"The engine {name!r} runs; what vLLM says goes to {log}", file=sys.stderr, flush=True)
+    with log.open("w", encoding="utf-8") as told:  # a file, so that it can be read while a large model loads
+        subprocess.run(command, env=environment, stdout=told, stderr=subprocess.STDOUT)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
         if line.startswith(MARK):
             return dict(json.loads(line.removeprefix(MARK)))
-    sys.exit(f"The engine {name!r} failed:\n{(done.stderr or done.stdout)[-3000:]}")
+    if refusal := next((line for line in lines if line.startswith(REFUSAL)), None):
+        sys.exit(f"{refusal.removeprefix(REFUSAL)} (Its log: {log})")
+    sys.exit("\n".join([*lines[-40:], f"The engine {name!r} failed; {log} has all that it said."]))
 
 
 class Server:
@@ -128,7 +157,6 @@ class Server:
         self.config = self.llm.llm_engine.vllm_config
         text = self.config.model_config.hf_text_config
         self.vocabulary, self.layers = int(text.vocab_size), int(text.num_hidden_layers)
-        self.experts = int(self.config.model_config.get_num_experts())
         self.tokens = arguments.tokens
         self._random = random.Random(SEED)
 
@@ -164,21 +192,33 @@ class Server:
         return time.perf_counter() - start
 
 
-def some_masks(server: Server, off: int, routed: int) -> list[Any]:
-    """None, and seven masks that each switch other experts of every routed layer off."""
+def some_masks(model: Any, off: int) -> list[Any]:
+    """None, and seven masks that each switch other experts of every routed layer off. Raises Refused."""
     from mote_backend import ExpertMask
 
+    most = min(experts - top_k for experts, top_k in zip(model.experts, model.top_k, strict=True))
+    if off > most:
+        raise Refused(f"--off is {off}, and the model is {model}; of each layer at most {most} can be off.")
     picker = random.Random(SEED)
     masks: list[Any] = [None]
     for _ in range(7):
-        chosen = [(layer, e) for layer in range(routed) for e in picker.sample(range(server.experts), off)]
+        chosen = [(layer, e) for layer, n in enumerate(model.experts) for e in picker.sample(range(n), off)]
         masks.append(ExpertMask(off=frozenset(chosen)))
     return masks
 
 
-def routed_layers(server: Server) -> int:
-    """As the plug-in counted them."""
-    return int(server.llm.collective_rpc("mote_fingerprint")[0]["layers"])
+def fingerprint(server: Server) -> Any:
+    """The model's routed layers, as the plug-in counted them."""
+    from mote_backend.fingerprint import Fingerprint
+
+    try:
+        return Fingerprint.from_json(server.llm.collective_rpc("mote_fingerprint")[0])
+    except Exception as error:
+        if "mote_fingerprint" not in str(error):
+            raise
+        raise Refused(
+            "vLLM has not loaded the plug-in; its log says why, and VLLM_PLUGINS must be unset or have mote."
+        ) from None
 
 
 def tokens_of(output: Any) -> list[int]:
@@ -200,7 +240,7 @@ def masked(arguments: argparse.Namespace) -> dict[str, Any]:
     import vllm
 
     server = Server(arguments)
-    masks = some_masks(server, arguments.off, routed_layers(server))
+    masks = some_masks(fingerprint(server), arguments.off)
     prompts = [server.prompt(arguments.prompt) for _ in range(arguments.requests)]
     none, mixed = [None] * len(prompts), [masks[at % len(masks)] for at in range(len(prompts))]
     plain = [tokens_of(one) for one in server.ask(prompts, none)]
@@ -263,7 +303,8 @@ def record(arguments: argparse.Namespace) -> dict[str, int]:
     which cannot, as its routers hand it to a capture function."""
     counts = Counter(selections=0, off_selected=0, off_selected_unmasked=0, repeated=0)
     server = Server(arguments, **({} if arguments.cpu else {"enable_return_routed_experts": True}))
-    masks = some_masks(server, arguments.off, routed := routed_layers(server))
+    model = fingerprint(server)
+    masks, routed = some_masks(model, arguments.off), model.layers
     prompts = [server.prompt(arguments.prompt) for _ in range(arguments.requests)]
     mixed = [masks[at % len(masks)] for at in range(len(prompts))]
 
