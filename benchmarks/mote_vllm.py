@@ -67,7 +67,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--requests", type=at_least(8), default=32, help="requests of one batch, 8 or more (default 32)"
     )
-    parser.add_argument("--prompt", type=at_least(8), default=256, help="tokens of a prompt, 8 or more (default 256)")
+    # Shorter ones could lie in a single block of the prefix cache, whose last block is never reused.
+    parser.add_argument("--prompt", type=at_least(64), default=256, help="tokens of a prompt, 64 or more (default 256)")
     parser.add_argument("--tokens", type=at_least(1), default=64, help="tokens to generate (default 64)")
     parser.add_argument(
         "--off", type=at_least(1), default=4, help="experts that a mask switches off in each layer (default 4)"
