@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Literal, cast
 
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
@@ -22,7 +22,7 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def bind_tools(
-    model: BaseChatModel,
+    model: Runnable[LanguageModelInput, AIMessage],
     tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
     *,
     tool_choice: str | bool | Mapping[str, Any] | None = None,
@@ -49,7 +49,7 @@ def bind_tools(
 
 
 def with_structured_output(
-    model: BaseChatModel,
+    model: Runnable[LanguageModelInput, AIMessage],
     schema: Mapping[str, Any] | type | None,
     *,
     method: Method = "json_schema",

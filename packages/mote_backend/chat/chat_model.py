@@ -16,6 +16,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list
+from langchain_core.runnables.configurable import RunnableConfigurableFields
+from langchain_core.runnables.utils import AnyConfigurableField
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from mote_backend.chat.engine import Engine
     from mote_backend.chat.loading import Source
     from mote_backend.chat.scoring import Scored
+    from mote_backend.chat.with_options import BoundChat, ConfigurableChat
     from mote_backend.mask import ExpertMask
 
 _PER_CALL = (
@@ -234,6 +237,20 @@ class ChatTransformers(BaseChatModel):
         from mote_backend.chat.bound_tools import with_structured_output
 
         return with_structured_output(self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs)
+
+    def bind(self, **kwargs: Any) -> BoundChat:  # type: ignore[override]  # LangChain's differs in its types only
+        """The model with these options in each call; they stay when tools or a schema are added."""
+        from mote_backend.chat.with_options import BoundChat
+
+        return BoundChat(bound=self, kwargs=kwargs)
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> ConfigurableChat:
+        """The model with these fields taken from the `configurable` of each call's config, with tools or without."""
+        from mote_backend.chat.with_options import ConfigurableChat
+
+        made = super().configurable_fields(**kwargs)  # which checks the names
+        assert isinstance(made, RunnableConfigurableFields)
+        return ConfigurableChat(default=made.default, fields=made.fields)
 
     def batch(
         self,
