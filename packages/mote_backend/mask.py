@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, SupportsIndex, get_args
 
 from mote_backend.errors import MaskError
 from mote_backend.fingerprint import Fingerprint
@@ -219,7 +221,10 @@ class ExpertMask:
             raise MaskError(f"The mask {path} is no JSON: {error}.") from None
         if isinstance(data, dict):
             data = {"name": Path(path).stem, **data}
-        return cls.from_json(data)
+        try:
+            return cls.from_json(data)
+        except MaskError as error:
+            raise MaskError(f"{path}: {error}") from None
 
     def _experts(self) -> set[Expert]:
         return {*self.off, *self.on, *((layer, expert) for layer, expert, _ in self.bias)}
@@ -254,14 +259,16 @@ class ExpertMask:
 
 def _expert(one: Any) -> Expert:
     match one:
-        case (int(layer), int(expert)) if layer >= 0 and expert >= 0 and not isinstance(layer, bool):
-            return layer, expert
+        case (SupportsIndex() as layer, SupportsIndex() as expert) if not isinstance(layer, bool):
+            pair = operator.index(layer), operator.index(expert)  # also numpy's numbers, which a ranking often gives
+            if min(pair) >= 0:
+                return pair
     raise MaskError(f"{one!r} is no expert; it is a pair (layer, expert) of numbers from 0.")
 
 
 def _biased(one: Any) -> tuple[int, int, float]:
     match one:
-        case (layer, expert, int() | float() as value) if math.isfinite(value) and value != 0:
+        case (layer, expert, Real() as value) if math.isfinite(value) and value != 0:
             return (*_expert((layer, expert)), float(value))
     raise MaskError(f"{one!r} is no bias; it is (layer, expert, a number other than 0).")
 
