@@ -48,12 +48,13 @@ class ServedModels:
         )
 
     def check(self) -> None:
-        """Load the models. ModelLoadError for one that cannot be, MaskError for a mask that does not fit its model."""
+        """Load the models. ModelLoadError for one that cannot be, UnsupportedModelError for one without experts to switch,
+        MaskError for a mask that does not fit its model."""
         for model in self._models.values():
-            engine = model.engine()
+            fingerprint = model.engine().steering.fingerprint
             for mask in (*book_of(model).values(), *((model.mote_mask,) if model.mote_mask else ())):
                 assert isinstance(mask, ExpertMask)
-                mask.check(engine.steering.fingerprint)
+                mask.check(fingerprint)
 
     def choose(self, name: str, mask: MaskLike | None = None, *, names_mask: bool | None = None) -> Choice:
         """The model of this name, with the mask given beside it, else with the one in its name, else with its own.

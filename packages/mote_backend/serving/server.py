@@ -9,6 +9,7 @@ that it runs.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -112,7 +113,10 @@ def serve(
     """
     token = token or None
     if not is_loopback(host) and token is None:
-        raise InputError(f"{host} is reachable for other machines; set a token, or listen on 127.0.0.1.")
+        raise InputError(
+            f"{host} is reachable for other machines; set a token (POLYROUTE_MOTE_TOKEN for `polyroute mote serve`), "
+            "or listen on 127.0.0.1."
+        )
     hosts = LOOPBACK | {host.strip("[]").lower()} if is_loopback(host) else None  # those names nobody knows here
     application = app(models, token=token, hosts=hosts, origins=origins)
     try:
@@ -141,4 +145,4 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise InputError(f"Port {port} of {host} cannot be had ({error.strerror}); give another.") from None
+        raise InputError(f"Port {port} of {host} cannot be had ({os.strerror(error.errno or 0)}); give another.") from None
