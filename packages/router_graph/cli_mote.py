@@ -16,6 +16,7 @@ from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
 
 if TYPE_CHECKING:
     from mote_backend.chat.chat_mote import ChatMoTE
+    from mote_backend.mask import ExpertMask
     from mote_backend.mask_book import MaskBook
 
 app = typer.Typer(
@@ -37,6 +38,8 @@ Mask = Annotated[
 Masks = Annotated[
     Path | None, typer.Option("--masks", metavar="FOLDER", help="A folder of named masks.", show_default=False)
 ]
+
+_USAGE = "/mask MASK switches experts, /mask alone none; /quit or Ctrl-D ends."
 
 
 @app.command(cls=PlainCommand)
@@ -96,7 +99,7 @@ def chat(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Talk to the model; /mask NAME switches, /mask alone switches nothing, /quit ends.
+    """Talk to the model; /mask MASK switches (a file or a name), /mask alone switches nothing, /quit ends.
 
     echo 'what happened in 1903 in belmar' | polyroute mote chat planted --mask refusal.json
     """
@@ -108,15 +111,19 @@ def chat(
     chosen = _meant(talk, mask)
     history: list[tuple[str, str]] = []
     if sys.stdin.isatty():
-        terminal.note("Ask. /mask NAME switches experts, /quit or Ctrl-D ends.")
+        terminal.note(_USAGE)
     while (line := _line()) is not None:
         if line == "/quit":
             return
         if line == "/mask" or line.startswith("/mask "):
             try:
                 chosen = _meant(talk, line.removeprefix("/mask").strip() or None)
+                terminal.note(f"The mask {chosen.title} switches {_experts(chosen)}." if chosen else "No mask.")
             except MaskError as error:
                 terminal.note(str(error))
+            continue
+        if line.startswith("/"):
+            terminal.note(f"There is no {line.split()[0]}. {_USAGE}")
             continue
         if not line:
             continue
@@ -155,24 +162,24 @@ def serve(
     from mote_backend.chat.chat_mote import ChatMoTE
     from mote_backend.chat.loading import without_bars_in_logs
     from mote_backend.serving.server import serve as run
-    from router_graph.cli_mote_model import folder_of
 
     without_bars_in_logs()
     book = _book(masks, only_named)
     chat_model = ChatMoTE(
-        model=folder_of(model),
+        model=model,
         mask_book=book,
         dtype=dtype,
         device=device,
         trust_remote_code=trust,
         max_batch=max_batch,
     )
+    called = name or Path(model).name
     run(
-        {name or Path(model).name: chat_model},
+        {called: chat_model},
         host=host,
         port=port,
         token=os.environ.get("POLYROUTE_MOTE_TOKEN"),
-        ready=lambda url: terminal.note(f"Serving at {url}; Ctrl-C ends."),
+        ready=lambda url: terminal.note(f"Serving {_served(called, book)} at {url}; Ctrl-C ends."),
     )
 
 
@@ -188,11 +195,10 @@ def _chat_model(
 ) -> ChatMoTE:
     from mote_backend.chat.chat_mote import ChatMoTE
     from mote_backend.chat.loading import without_bars_in_logs
-    from router_graph.cli_mote_model import folder_of
 
     without_bars_in_logs()
     return ChatMoTE(
-        model=folder_of(model),
+        model=model,
         mask_book=_book(masks, only_named=False),
         dtype=dtype,
         device=device,
@@ -203,6 +209,10 @@ def _chat_model(
     )
 
 
+def _served(name: str, book: MaskBook) -> str:
+    return ", ".join([name, *(f"{name}:{mask}" for mask in book)])
+
+
 def _book(masks: Path | None, only_named: bool) -> MaskBook:
     from mote_backend.mask_book import MaskBook
 
@@ -211,16 +221,24 @@ def _book(masks: Path | None, only_named: bool) -> MaskBook:
     return MaskBook.of_folder(masks, only_named=only_named)
 
 
-def _meant(talk: ChatMoTE, mask: str | None) -> object:
+def _meant(talk: ChatMoTE, mask: str | None) -> ExpertMask | None:
+    """The mask of this file or name, once it is known to fit the model; the model is loaded for it."""
     from mote_backend.mask import ExpertMask
     from mote_backend.mask_book import MaskBook
 
+    fingerprint = talk.engine().steering.fingerprint
     if mask is None:
         return None
-    if mask.endswith(".json"):
-        return ExpertMask.load(mask)
     book = talk.mask_book
-    return book.resolve(mask) if isinstance(book, MaskBook) else mask
+    assert isinstance(book, MaskBook)
+    meant = ExpertMask.load(mask) if mask.endswith(".json") else book.resolve(mask)
+    if meant is not None:
+        meant.check(fingerprint)
+    return meant
+
+
+def _experts(mask: ExpertMask) -> str:
+    return "1 expert" if len(mask) == 1 else f"{len(mask)} experts"
 
 
 def _line() -> str | None:

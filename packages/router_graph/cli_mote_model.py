@@ -21,18 +21,9 @@ Device = Annotated[
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")]
 
 
-def folder_of(model: str) -> str:
-    """The model as a folder or a name on the hub."""
-    if model != "planted":
-        return model
-    from mote_backend.planted import FOLDER
-
-    return str(FOLDER)
-
-
 def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any, Any]:
     """The model and its tokenizer."""
     from mote_backend.chat.loading import Source, load, without_bars_in_logs
 
     without_bars_in_logs()
-    return load(Source(folder_of(model), dtype=dtype, device=device, trust_remote_code=trust))
+    return load(Source(model, dtype=dtype, device=device, trust_remote_code=trust))

@@ -20,7 +20,7 @@ class Source:
     """Which model, and how it is loaded. Equal sources share one model and one engine."""
 
     name: str
-    """A folder, or a name on the hub."""
+    """A folder, a name on the hub, or "planted": the tiny one that comes along."""
     dtype: str = "auto"
     """A torch dtype such as "bfloat16"; "auto": the checkpoint's own."""
     device: str | None = None
@@ -100,14 +100,14 @@ def _model(source: Source, name: str, options: dict[str, Any]) -> Any:
 
     model: Any
     info: dict[str, Any]
-    device = _device(source)
+    device, dtype = _device(source), _dtype(source)
     spread = device == "auto" or (device != "cpu" and find_spec("accelerate") is not None)
     kwargs = {**options, **({"device_map": device} if spread else {})}
     if source.attn_implementation is not None:
         kwargs["attn_implementation"] = source.attn_implementation
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=_dtype(source), use_safetensors=True, output_loading_info=True, **kwargs
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True, **kwargs
         )
         model, info = loaded
         if not spread:

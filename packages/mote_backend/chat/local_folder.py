@@ -12,6 +12,10 @@ def local_folder(name: str) -> Path | None:
 
     Raises ModelLoadError for a folder without a model in it, or a path where nothing is.
     """
+    if name == "planted":
+        from mote_backend.planted import FOLDER
+
+        return FOLDER
     path = Path(name).expanduser()
     if not name.strip():
         raise InputError(

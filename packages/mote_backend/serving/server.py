@@ -145,4 +145,6 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise InputError(f"Port {port} of {host} cannot be had ({os.strerror(error.errno or 0)}); give another.") from None
+        raise InputError(
+            f"Port {port} of {host} cannot be had ({os.strerror(error.errno or 0)}); give another."
+        ) from None
