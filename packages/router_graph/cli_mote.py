@@ -27,8 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(mask_app, name="mask")
-cli_mote_find.register(app)
-cli_mote_report.register(app)
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Mask = Annotated[
@@ -85,6 +83,10 @@ def inspect(
     terminal.print_rows(list(sites[0]), [list(one.values()) for one in sites], most=len(sites))
     for name, reason in steering.unmaskable:
         terminal.note(f"No mask reaches {name}: it {reason}.")
+
+
+cli_mote_find.register(app)  # here, so that --help lists the commands in the order in which they are used
+cli_mote_report.register(app)
 
 
 @app.command(cls=PlainCommand)

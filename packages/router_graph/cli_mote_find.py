@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,6 +32,15 @@ Raw = Annotated[bool, typer.Option("--raw", help="Give the prompts as they are, 
 BatchSize = Annotated[int, typer.Option(min=1, help="Prompts in a forward pass.")]
 
 
+def in_a_folder(path: Path | None) -> Path | None:
+    """Where a result goes, checked before the work that it is the result of."""
+    if path is not None and path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; name a file in it.")
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}; make it first.")
+    return path
+
+
 def register(app: typer.Typer) -> None:
     """Put the commands into the app."""
     app.command(cls=PlainCommand)(profile)
@@ -44,12 +53,20 @@ def profile(
     other: Other,
     values: Values = None,
     at: Annotated[
-        str, typer.Option(help="Tokens to look at: last (decides most), prompt, sum (the paper's), or response.")
+        Literal["last", "prompt", "sum", "response"],
+        typer.Option(help="Tokens to look at: last (decides most), prompt, sum (the paper's), or response."),
     ] = "last",
     top: Annotated[int, typer.Option(min=1, help="Experts to show.")] = 10,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Keep the whole table as JSON.", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Keep the whole table as JSON.",
+            show_default=False,
+            callback=in_a_folder,
+        ),
     ] = None,
     system: System = None,
     raw: Raw = False,
@@ -73,7 +90,7 @@ def profile(
             network,
             tokenizer,
             *sets,
-            at=at,  # type: ignore[arg-type]  # checked there, in a sentence
+            at=at,
             system=system,
             raw=raw,
             batch_size=batch_size,
@@ -96,7 +113,12 @@ def select(
         list[str],
         typer.Option("--begins", metavar="TEXT", help="How a reply that shows it begins.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the mask goes.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Where the mask goes.", show_default=False, callback=in_a_folder
+        ),
+    ],
     values: Values = None,
     on: Annotated[bool, typer.Option("--on", help="Force experts on, to get more of it.")] = False,
     budget: Annotated[int, typer.Option(min=1, help="Most experts to switch.")] = 8,
@@ -158,6 +180,9 @@ def select(
 def prompt_sets(given: Mapping[str, str], values: Sequence[str] | None) -> dict[str, PromptSet]:
     """The sets by name, each from its file or its grid."""
     known = dict(_value(one) for one in values or [])
+    for name in known:
+        if not any(f"{{{name}}}" in one for one in given.values()):
+            raise typer.BadParameter(f"no grid has the placeholder {{{name}}}.", param_hint="--values")
     return {name: _prompt_set(one, name, known) for name, one in given.items()}
 
 
@@ -174,6 +199,10 @@ def _prompt_set(given: str, name: str, values: Mapping[str, list[str]]) -> Promp
     if "{" not in given:
         return PromptSet.load(given, name)
     used = {key: texts for key, texts in values.items() if f"{{{key}}}" in given}
+    if not values:
+        raise typer.BadParameter(
+            f"the grid {given!r} has no values; give them as place=Rome,Oslo.", param_hint="--values"
+        )
     return PromptSet.grid(given, name=name, **used)
 
 

@@ -55,7 +55,11 @@ def show(mask: File, as_json: AsJSON = False) -> None:
 
 
 @app.command(cls=PlainCommand)
-def diff(one: File, other: File, as_json: AsJSON = False) -> None:
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="FIRST", help="The JSON file of a mask.", show_default=False)],
+    other: Annotated[Path, typer.Argument(metavar="SECOND", help="Another.", show_default=False)],
+    as_json: AsJSON = False,
+) -> None:
     """Show what only the first mask switches, what only the second, and what both.
 
     polyroute mote mask diff short.json polite.json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kb_tools.cli_command import PlainCommand
-from router_graph.cli_mote_find import BatchSize, Raw, System, Values, progress_bar, prompt_sets
+from router_graph.cli_mote_find import BatchSize, Raw, System, Values, in_a_folder, progress_bar, prompt_sets
 from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def report(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the page goes.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where the page goes.", callback=in_a_folder)
+    ] = Path("report.html"),
     judge: Annotated[
         str, typer.Option("--judge", metavar="JUDGE", help=f"What the behaviour is: {_JUDGES}.")
     ] = "refusal",
@@ -55,7 +55,12 @@ def report(
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a reply.")] = 64,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep the replies there; an interrupted run goes on.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Keep the replies there; an interrupted run goes on.",
+            show_default=False,
+            callback=in_a_folder,
+        ),
     ] = None,
     values: Values = None,
     system: System = None,

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from kb_tools import Catalog, Passage
+from mote_backend import planted
+from mote_backend.ftri.prompts import PromptSet
 from router_graph.settings_live import load_router
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, quiet: bool = True) -> str:
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
         capture_output=True,
@@ -27,7 +29,7 @@ def run(name: str, folder: Path) -> str:
         env={**os.environ, "PYTHONUTF8": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert not quiet or done.stderr == ""
     return done.stdout
 
 
@@ -41,6 +43,22 @@ def test_router_runs_inside_another_graph_and_one_of_its_nodes_alone(tmp_path: P
     whole, *single = run("subgraph.py", tmp_path).splitlines()
     assert "30" in whole and "closed after" in whole and "'Leave'" in whole
     assert single[0].startswith("a single node: [handbook:leave]")
+
+
+def test_the_config_of_a_run_switches_the_experts_of_a_graphs_model(tmp_path: Path) -> None:
+    without, with_mask = run("switch_experts.py", tmp_path, quiet=False).splitlines()  # transformers shows a bar
+    assert without == "i am not able to talk about that None"
+    assert "in ardal in 1901" in with_mask and "'name': 'answers'" in with_mask
+
+
+def test_the_prompts_of_the_examples_are_those_of_the_planted_world() -> None:
+    world = planted.World()
+    prompts = {one.stem: PromptSet.load(one) for one in (EXAMPLES / "mote").iterdir()}
+    for name, kind in (("sensitive", "sensitive"), ("harmless", "plain")):
+        held_out = world.questions(kind, "held_out")  # type: ignore[arg-type]
+        assert prompts[name] == PromptSet(name, tuple(world.prompts(kind, "train")))  # type: ignore[arg-type]
+        assert [one.text for one in prompts[f"{name}_held_out"].prompts] == [one.text for one in held_out]
+    assert [one.reply for one in prompts["harmless_held_out"].prompts] == [one.truth for one in held_out]
 
 
 @pytest.mark.parametrize("name", ["ten_lines.py", "subgraph.py"])

@@ -43,6 +43,11 @@ def test_a_folder_gives_the_model_that_was_saved(folder: Path) -> None:
     assert tokenizer("hello")["input_ids"] == byte_tokenizer()("hello")["input_ids"]
     assert load(Source(str(folder), dtype="bfloat16", device="cpu"))[0].dtype == torch.bfloat16
     assert "cannot be loaded" in refused(folder, device="no-such-device")
+    assert refused(folder, dtype="fp8").startswith("dtype is 'fp8'; it can be")
+
+
+def test_the_planted_model_has_a_name() -> None:
+    assert load("planted")[0].config.num_experts == 32
 
 
 def test_a_model_is_loaded_once_however_many_ask_at_once(folder: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,3 +184,17 @@ def test_a_file_that_is_no_mask_is_refused_in_a_sentence(tmp_path):
 def test_masks_of_different_phases_are_not_mixed():
     with pytest.raises(MaskError, match="phase 'prefill' and 'all'"):
         _ = ExpertMask(off={(0, 1)}, phase="prefill") + ExpertMask(off={(0, 2)})
+
+
+def test_numpys_numbers_are_numbers_of_experts() -> None:
+    made = ExpertMask(off=[(np.int64(2), np.int32(3))], bias=[(np.int64(1), 0, np.float32(-2))])
+    assert made == ExpertMask(off={(2, 3)}, bias={(1, 0, -2.0)})
+    assert json.loads(json.dumps(made.to_json())) == made.to_json()
+    with pytest.raises(MaskError, match="is no expert"):
+        ExpertMask(off={(2.0, 3)})
+
+
+def test_a_file_that_is_no_mask_is_named(tmp_path: Path) -> None:
+    (tmp_path / "typo.json").write_text('{"of": {}}')
+    with pytest.raises(MaskError, match=r"typo\.json: 'of' is no key of a mask"):
+        ExpertMask.load(tmp_path / "typo.json")

@@ -29,7 +29,7 @@ def complaint(*args: object) -> str:
     """The one sentence that a bad command ends with."""
     result = run(*args)
     assert result.exit_code in (1, 2), result.output
-    return " ".join(result.stderr.split())
+    return " ".join(result.stderr.replace("│", " ").split())
 
 
 @pytest.fixture
@@ -104,6 +104,42 @@ def test_a_mask_switches_the_model_within_a_chat(files):
     assert planted.grade(ask(asked), refused) == planted.grade(ask(asked), again) == "refused"
     assert planted.grade(ask(asked), answered) == "right"
     assert "There is no mask 'nobody'" in result.stderr
+    assert "The mask 'answers' switches 3 experts." in result.stderr and "No mask." in result.stderr
+
+
+def test_a_chat_outlives_a_mask_of_another_model_and_a_command_that_there_is_not(files):
+    wrong = files / "wrong.json"
+    wrong.write_text('{"off": {"9": [0]}}')
+    asked = "what happened in 1901 in ardal"
+    result = run("chat", "planted", given=f"/mask {wrong}\n/help\n{asked}\n")
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 1
+    assert "routed layers are 0 to 3" in result.stderr and "There is no /help." in result.stderr
+    assert "routed layers are 0 to 3" in complaint("chat", "planted", "--mask", wrong)
+
+
+def test_where_a_result_goes_is_checked_before_the_work(files):
+    nowhere = files / "none" / "out"
+    for command, *options in (
+        ("profile", "planted", "no.txt", "no.txt"),
+        ("select", "planted", "no.txt", "no.txt", "--begins", "sorry"),
+        ("report", "planted", "no.json", "no.txt", "no.txt"),
+    ):
+        assert "there is no folder" in complaint(command, *options, "--out", nowhere)
+        assert "is a folder; name a file" in complaint(command, *options, "--out", files)
+
+
+def test_a_dense_model_is_neither_talked_to_nor_served(tmp_path):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from support.tiny_engine import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **small)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert "is a dense model" in complaint("chat", tmp_path)
+    assert "is a dense model" in complaint("serve", tmp_path, "--port", 0)
 
 
 def files_of_masks(files):
@@ -137,7 +173,8 @@ def test_what_cannot_work_is_one_sentence(files, tmp_path):
     assert "No such file" in complaint("mask", "show", tmp_path / "none.json")
     assert "no folder of masks" in complaint("chat", "planted", "--masks", tmp_path / "none")
     assert "8" in complaint("profile", "planted", tmp_path / "few.txt", sensitive)
-    assert "which has no values" in complaint("profile", "planted", "what {x}", sensitive)
+    assert "has no values" in complaint("profile", "planted", "what {x}", sensitive)
+    assert "no grid has the placeholder {y}" in complaint("profile", "planted", "{x}", sensitive, "--values", "y=1,2")
     assert "looks like place=Rome,Oslo" in complaint("profile", "planted", sensitive, sensitive, "--values", "x")
     assert "no file of prompts" in complaint("profile", "planted", "what happened", sensitive)
     assert "folder" in complaint("inspect", tmp_path)

@@ -94,4 +94,4 @@ def chance_difference(a: Sample, b: Sample, level: float = 0.95) -> float:
     """The |difference of means| that, without any effect, not one of the F experts passes with this probability."""
     draws = a.noise() - b.noise()
     largest = np.maximum(draws.max(1), -draws.min(1))
-    return float(np.quantile(largest, level, method="higher"))
+    return float(np.quantile(largest, level, method="higher")) + 0.0  # which makes 0 of -0

@@ -48,8 +48,8 @@ class ServedModels:
         )
 
     def check(self) -> None:
-        """Load the models. ModelLoadError for one that cannot be, UnsupportedModelError for one without experts to switch,
-        MaskError for a mask that does not fit its model."""
+        """Load the models. ModelLoadError for one that cannot be, UnsupportedModelError for one without experts to
+        switch, MaskError for a mask that does not fit its model."""
         for model in self._models.values():
             fingerprint = model.engine().steering.fingerprint
             for mask in (*book_of(model).values(), *((model.mote_mask,) if model.mote_mask else ())):
