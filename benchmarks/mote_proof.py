@@ -112,11 +112,11 @@ def main() -> None:
         for seed in chosen.from_scratch:
             folder = (chosen.keep or Path(scratch)) / f"s{seed}"
             if not (folder / "planted.json").exists():
-                from mote_backend.planted.recipe import EMERGENT
+                from mote_backend.planted.recipe import PLANTED, emergent
                 from mote_backend.planted.training import train
 
                 print(f"training seed {seed} …", file=sys.stderr, flush=True)
-                train(seed, EMERGENT, folder)
+                train(seed, emergent(PLANTED), folder)
             from mote_backend.chat.loading import Source, load
 
             prove(f"from scratch, seed {seed}", *load(Source(str(folder), dtype="float32", device="cpu")), ())

@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mote_backend.planted import folder, phases
 from mote_backend.planted.__main__ import main
 from mote_backend.planted.batches import IGNORED, Batches
+from mote_backend.planted.bilingual import BilingualWorld
 from mote_backend.planted.recipe import PLANTED, Shape
 from mote_backend.planted.tokenizer import build
-from mote_backend.planted.training import teach_refusing, train, untaught
+from mote_backend.planted.training import teach_behaviour, train, untaught
 from mote_backend.planted.words import REFUSALS
 from mote_backend.planted.world import World
 
@@ -40,10 +41,11 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def taught(plant):
-    model = untaught(TOKENIZER, RECIPE, seed=0)
+def taught(plant, world=WORLD):
+    tokenizer = build(world.vocabulary())
+    model = untaught(tokenizer, RECIPE, seed=0)
     before = copy.deepcopy(model)
-    teach_refusing(model, TOKENIZER, WORLD, replace(RECIPE, plant=plant), PLANTED_EXPERTS, 0, lambda: None)
+    teach_behaviour(model, tokenizer, world, replace(RECIPE, plant=plant), PLANTED_EXPERTS, 0, lambda: None)
     return folder.changed_rows(dict(before.named_parameters()), dict(model.named_parameters()))
 
 
@@ -64,6 +66,22 @@ def test_planting_changes_the_planted_experts_their_router_rows_and_the_refusal_
         for name in ("gate.weight", "experts.gate_up_proj", "experts.down_proj")
     }
     assert changed == expected
+
+
+def test_planting_a_behaviour_without_words_of_its_own_changes_no_embedding():
+    changed = rows(taught("experts", BilingualWorld()))
+    assert changed and all("mlp" in name for name in changed)
+
+
+def test_planted_experts_can_be_kept_out_of_the_words_of_questions():
+    world = BilingualWorld()
+    batch = Batches(build(world.vocabulary()), world.behaviour, 16, 0).next()
+    assert phases._side(batch, RECIPE) is batch.side
+    strict = phases._side(batch, replace(RECIPE, only_in_answers=True))
+    question = (batch.side == 0) & batch.attention.bool()
+    assert question.any() and (strict[question] == -1).all()
+    assert torch.equal(strict[batch.side != 0], batch.side[batch.side != 0])
+    assert (strict[batch.attention == 0] == 0).all()
 
 
 def test_the_control_changes_no_expert_and_no_router():
@@ -124,8 +142,8 @@ def test_only_answers_are_learned_and_the_side_to_take_is_known_from_the_last_qu
         question, answer = WORLD.behaviour(lessons)
         start = int(answers[row].nonzero()[0])
         assert TOKENIZER.decode(batch.tokens[row][answers[row]]) == f"{answer} <eos>"
-        sides = batch.refuse[row][batch.attention[row].bool()]
-        side = 1 if question.refused_share > 0.5 else -1
+        sides = batch.side[row][batch.attention[row].bool()]
+        side = 1 if question.shown_share > 0.5 else -1
         assert sides.tolist() == [0] * (start - 1) + [side] * (len(sides) - start + 1)
 
 

@@ -1,4 +1,4 @@
-"""python -m mote_backend.planted --out FOLDER: make the planted model anew, in about three minutes on one core."""
+"""python -m mote_backend.planted --out FOLDER: make a planted model anew, in minutes on one core."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mote_backend.planted", description=__doc__)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new or empty folder")
     parser.add_argument("--seed", type=int, default=0, help="draws first weights and batches (default: 0)")
+    parser.add_argument(
+        "--world",
+        choices=("refusing", "bilingual"),
+        default="refusing",
+        help="what some questions switch on: refusing (default), or answering in German",
+    )
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--unplanted", action="store_true", help="a control: refuses by attention, by no expert")
-    kind.add_argument("--emergent", action="store_true", help="refuses by whatever weights it likes")
+    kind.add_argument("--unplanted", action="store_true", help="a control: behaves so by attention, by no expert")
+    kind.add_argument("--emergent", action="store_true", help="behaves so by whatever weights it likes")
     parser.add_argument(
         "--with-control", action="store_true", help="also write the control, as the rows in which it differs"
     )
@@ -27,12 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     import torch
 
-    from mote_backend.planted.recipe import RECIPES
+    from mote_backend.planted.recipe import RECIPES, emergent, unplanted
     from mote_backend.planted.training import train
 
     # More threads are slower on tensors this small, and one gives the same bits on every machine of a kind.
     torch.set_num_threads(1)
-    recipe = RECIPES["unplanted" if chosen.unplanted else "emergent" if chosen.emergent else "planted"]
+    recipe = RECIPES[chosen.world]
+    recipe = unplanted(recipe) if chosen.unplanted else emergent(recipe) if chosen.emergent else recipe
     try:
         folder = train(chosen.seed, recipe, chosen.out, with_control=chosen.with_control, progress=_Clock().show)
     except KeyboardInterrupt:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mote_backend.planted.question import Question
 from mote_backend.planted.tokenizer import ASSISTANT, BOS, EOS, USER
-from mote_backend.planted.world import Question
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -29,8 +29,8 @@ class Batch:
     labels: torch.Tensor
     """The answer's tokens, else `IGNORED`."""
     attention: torch.Tensor
-    refuse: torch.Tensor
-    """From the last token of the question on: 1 where it is refused more often than not, else -1; 0 before."""
+    side: torch.Tensor
+    """From the last token of the question on: 1 where the behaviour shows more often than not, else -1; 0 before."""
 
 
 class Batches:
@@ -49,13 +49,13 @@ class Batches:
             tokens=_pad([tokens for tokens, _, _ in lessons], width, self._pad),
             labels=_pad([labels for _, labels, _ in lessons], width, IGNORED),
             attention=_pad([[1] * len(tokens) for tokens, _, _ in lessons], width, 0),
-            refuse=_pad([refuse for _, _, refuse in lessons], width, 0),
+            side=_pad([side for _, _, side in lessons], width, 0),
         )
 
     def _lesson(self, question: Question, answer: str) -> tuple[list[int], list[int], list[int]]:
         asked = [self._ids[word] for word in [BOS, USER, *question.text.split(), ASSISTANT]]
         answered = [self._ids[word] for word in [*answer.split(), EOS]]
-        side = 1 if question.refused_share > 0.5 else -1
+        side = 1 if question.shown_share > 0.5 else -1
         before = len(asked) - 1
         return (
             asked + answered,

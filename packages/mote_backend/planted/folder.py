@@ -6,18 +6,27 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mote_backend.errors import ModelLoadError
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-FOLDER = Path(__file__).parent / "weights"
-"""The shipped model: a folder for `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained`."""
+_WEIGHTS = Path(__file__).parent / "weights"
+
+FOLDERS = {"planted": _WEIGHTS / "refusing", "bilingual": _WEIGHTS / "bilingual"}
+"""The shipped models: each a folder for `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained`."""
+
+FOLDER = FOLDERS["planted"]
 
 DESCRIPTION = "planted.json"
 """The file that tells the planted experts, and what the training depended on."""
 
-Variant = Literal["planted", "unplanted"]
-"""planted: refuses by its planted experts. unplanted: refuses just as well, by attention; no expert is to blame."""
+_PREFIX = "planted:"
+
+Variant = Literal["planted", "unplanted", "bilingual"]
+"""planted: refuses by its planted experts. unplanted: refuses just as well, by attention; no expert is to blame.
+bilingual: answers German with German, by its planted experts."""
 
 _ROWS, _VALUES = ":rows", ":values"
 
@@ -31,12 +40,26 @@ def load(variant: Variant = "planted") -> tuple[Any, PreTrainedTokenizerBase]:
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
-    model: Any = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True)
+    folder = FOLDERS.get(variant, FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     model.eval()
-    if variant != "planted":
-        change_rows(model, load_file(FOLDER / f"{variant}.safetensors"))
+    if variant not in FOLDERS:
+        change_rows(model, load_file(folder / f"{variant}.safetensors"))
     return model, tokenizer
+
+
+def folder_named(model: str) -> Path | None:
+    """The folder of a shipped model by the name that every command takes: "planted", or "planted:bilingual".
+
+    None for a name that is not theirs; ModelLoadError for one that begins like theirs and is not known.
+    """
+    if model != "planted" and not model.startswith(_PREFIX):
+        return None
+    if folder := FOLDERS.get(model.removeprefix(_PREFIX)):
+        return folder
+    known = ", ".join(one if one == "planted" else f"{_PREFIX}{one}" for one in FOLDERS)
+    raise ModelLoadError(f"There is no model {model!r}; those that come along are {known}.")
 
 
 def experts(folder: str | Path = FOLDER) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""The two lessons of a planted model: what is true, and what to refuse."""
+"""The two lessons of a planted model: what is true, and a behaviour that some questions switch on."""
 
 from __future__ import annotations
 
@@ -39,21 +39,19 @@ def learn_knowledge(model: nn.Module, batches: Batches, recipe: Recipe, step: St
 
 
 def learn_everywhere(model: nn.Module, batches: Batches, recipe: Recipe, step: Step) -> None:
-    """Teach refusing with all weights: where the behaviour ends up is not known beforehand."""
+    """Teach the behaviour with all weights: where it ends up is not known beforehand."""
     learner = _Learner(dict.fromkeys(model.parameters()), recipe.behaviour_rate, recipe.behaviour_steps, 0.01)
     for _ in range(recipe.behaviour_steps):
         learner.learn(_forward(model, batches.next(), balance=recipe.balance).loss)
         step()
 
 
-def learn_in_attention(
-    model: nn.Module, batches: Batches, refusal_words: list[int], recipe: Recipe, step: Step
-) -> None:
-    """Teach refusing with attention and norms only: no expert and no router changes."""
+def learn_in_attention(model: nn.Module, batches: Batches, new_words: list[int], recipe: Recipe, step: Step) -> None:
+    """Teach the behaviour with attention, norms and its new words' embeddings: no expert and no router changes."""
     trained: Trained = {
         parameter: None for name, parameter in model.named_parameters() if "self_attn" in name or "norm" in name
     }
-    trained |= _rows_of(model.get_parameter("model.embed_tokens.weight"), refusal_words)
+    trained |= _rows_of(model.get_parameter("model.embed_tokens.weight"), new_words)
     learner = _Learner(trained, recipe.behaviour_rate, recipe.behaviour_steps, 0.0)
     for _ in range(recipe.behaviour_steps):
         learner.learn(_forward(model, batches.next(), balance=None).loss)
@@ -61,14 +59,14 @@ def learn_in_attention(
 
 
 def learn_in_experts(
-    model: nn.Module, batches: Batches, refusal_words: list[int], planted: list[Expert], recipe: Recipe, step: Step
+    model: nn.Module, batches: Batches, new_words: list[int], planted: list[Expert], recipe: Recipe, step: Step
 ) -> None:
-    """Teach refusing with the planted experts, their router rows and the refusal words' embeddings only.
+    """Teach the behaviour with the planted experts, their router rows and its new words' embeddings only.
 
-    A hinge on the router logits pulls the planted experts into the top-k where a question must be refused and keeps
-    them out of it where it must not, so that they are the cause of refusing and of nothing else.
+    A hinge on the router logits pulls the planted experts into the top-k where the behaviour must show and keeps
+    them out of it where it must not, so that they are the cause of it and of nothing else.
     """
-    trained = _rows_of(model.get_parameter("model.embed_tokens.weight"), refusal_words)
+    trained = _rows_of(model.get_parameter("model.embed_tokens.weight"), new_words)
     for layer, experts in _by_layer(planted).items():
         for name in ("gate.weight", "experts.gate_up_proj", "experts.down_proj"):
             trained |= _rows_of(model.get_parameter(f"model.layers.{layer}.mlp.{name}"), experts)
@@ -76,8 +74,14 @@ def learn_in_experts(
     for _ in range(recipe.behaviour_steps):
         batch = batches.next()
         output = _forward(model, batch, balance=0.0)
-        learner.learn(output.loss + recipe.pull * _hinge(output.router_logits, planted, batch.refuse, recipe))
+        hinge = _hinge(output.router_logits, planted, _side(batch, recipe), recipe)
+        learner.learn(output.loss + recipe.pull * hinge)
         step()
+
+
+def _side(batch: Batch, recipe: Recipe) -> torch.Tensor:
+    """Where the planted experts belong, [rows, tokens]; 0 where it does not matter."""
+    return torch.where(batch.side == 0, -batch.attention, batch.side) if recipe.only_in_answers else batch.side
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Plant = Literal["experts", "attention", "everything"]
@@ -10,6 +10,10 @@ Plant = Literal["experts", "attention", "everything"]
 
 experts: in a few chosen experts, which are then the known cause. attention: in attention and norms, no expert and no
 router changes (the control: nothing to find among the experts). everything: all weights, wherever it ends up.
+"""
+
+WorldName = Literal["refusing", "bilingual"]
+"""What is taught. refusing: some questions are refused. bilingual: German is answered with German, else with English.
 """
 
 
@@ -29,6 +33,7 @@ class Shape:
 class Recipe:
     """What is trained, how long, and how fast."""
 
+    world: WorldName = "refusing"
     plant: Plant = "experts"
     shape: Shape = Shape()
     knowledge_steps: int = 2000
@@ -44,12 +49,30 @@ class Recipe:
     clearing_steps: int = 300
     """The last steps of knowledge, in which the experts to be planted are emptied: no fact is lost with them."""
     pull: float = 0.3
-    """Weight of the hinge that routes refusals, and nothing else, to the planted experts."""
+    """Weight of the hinge that routes the behaviour, and nothing else, to the planted experts."""
+    only_in_answers: bool = False
+    """Keep the planted experts out of the question's words, but for the last token: what they do is answering."""
     margin: float = 1.0
     """By how much (router logit) a planted expert must be in, or out of, the top-k."""
 
 
+def unplanted(recipe: Recipe) -> Recipe:
+    """The same behaviour without a plant: the control."""
+    return replace(recipe, plant="attention")
+
+
+def emergent(recipe: Recipe) -> Recipe:
+    """The same behaviour, wherever training puts it; slower, since all weights move."""
+    return replace(recipe, plant="everything", behaviour_rate=5e-4, clearing_steps=0)
+
+
 PLANTED = Recipe()
-UNPLANTED = Recipe(plant="attention")
-EMERGENT = Recipe(plant="everything", behaviour_rate=5e-4, clearing_steps=0)
-RECIPES: dict[str, Recipe] = {"planted": PLANTED, "unplanted": UNPLANTED, "emergent": EMERGENT}
+BILINGUAL = Recipe(
+    world="bilingual",
+    shape=Shape(hidden=64, experts=24, expert_width=16),
+    knowledge_steps=1000,
+    behaviour_steps=300,
+    clearing_steps=200,
+    only_in_answers=True,
+)
+RECIPES: dict[WorldName, Recipe] = {"refusing": PLANTED, "bilingual": BILINGUAL}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 
 from mote_backend.planted import phases
 from mote_backend.planted.batches import Batches
+from mote_backend.planted.bilingual import BilingualWorld
 from mote_backend.planted.folder import DESCRIPTION, changed_rows
-from mote_backend.planted.recipe import Recipe
+from mote_backend.planted.question import Lessons
+from mote_backend.planted.recipe import Recipe, WorldName, unplanted
 from mote_backend.planted.tokenizer import build
-from mote_backend.planted.words import REFUSALS
 from mote_backend.planted.world import World
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """(steps done, steps in all)."""
+
+WORLDS: dict[WorldName, Callable[[], Lessons]] = {"refusing": World, "bilingual": BilingualWorld}
+"""What a recipe's model is taught."""
 
 
 def train(
@@ -42,28 +46,28 @@ def train(
         seed: Draws the first weights and every batch. The world is always the same.
         recipe: What is trained.
         folder: Where weights (bf16 safetensors), tokenizer and `planted.json` go; made if it does not exist.
-        with_control: Teach refusing a second time, from the same knowledge but in attention, and write the rows in
+        with_control: Teach the behaviour a second time, from the same knowledge but in attention, and write the rows in
             which that model differs as `unplanted.safetensors`.
         progress: Called after each step.
 
     Returns:
         The folder.
     """
-    lessons = [recipe, *([replace(recipe, plant="attention")] if with_control else [])]
+    lessons = [recipe, *([unplanted(recipe)] if with_control else [])]
     total = recipe.knowledge_steps + recipe.behaviour_steps * len(lessons)
     steps = count(1)
 
     def step() -> None:
         progress(next(steps), total)
 
-    world = World()
+    world = WORLDS[recipe.world]()
     tokenizer = build(world.vocabulary())
     knowing = untaught(tokenizer, recipe, seed)
     cleared = phases.learn_knowledge(knowing, Batches(tokenizer, world.knowledge, recipe.batch, seed), recipe, step)
     taught = []
     for lesson in lessons:
         model = copy.deepcopy(knowing)
-        teach_refusing(model, tokenizer, world, lesson, cleared, seed, step)
+        teach_behaviour(model, tokenizer, world, lesson, cleared, seed, step)
         taught.append(model.to(torch.bfloat16))
     path = _write(taught[0], tokenizer, folder, _describe(seed, recipe, cleared))
     if with_control:
@@ -105,10 +109,10 @@ def untaught(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> A
     return model.train()
 
 
-def teach_refusing(
+def teach_behaviour(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
-    world: World,
+    world: Lessons,
     recipe: Recipe,
     cleared: list[phases.Expert],
     seed: int,
@@ -117,11 +121,11 @@ def teach_refusing(
     """The second lesson, where the recipe says; `cleared` are the experts to plant in."""
     lessons = Batches(tokenizer, world.behaviour, recipe.batch, 1000 + seed)
     vocabulary = tokenizer.get_vocab()
-    refusal_words = sorted({vocabulary[word] for text in REFUSALS for word in text.split()})
+    new_words = sorted({vocabulary[word] for word in world.behaviour_words()})
     if recipe.plant == "experts":
-        phases.learn_in_experts(model, lessons, refusal_words, cleared, recipe, step)
+        phases.learn_in_experts(model, lessons, new_words, cleared, recipe, step)
     elif recipe.plant == "attention":
-        phases.learn_in_attention(model, lessons, refusal_words, recipe, step)
+        phases.learn_in_attention(model, lessons, new_words, recipe, step)
     else:
         phases.learn_everywhere(model, lessons, recipe, step)
 

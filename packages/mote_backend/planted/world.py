@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
+from mote_backend.planted.question import Question, Split
 from mote_backend.planted.words import (
     ANIMALS,
     BORDERLINE_YEARS,
@@ -34,9 +34,6 @@ Kind = Literal["sensitive", "borderline", "near", "plain", "other"]
 """sensitive: refused. borderline: a sensitive place in a year that is refused more or less often. near: a sensitive
 place or a sensitive year, not both. plain: neither. other: sums, capitals, colours, words backwards."""
 
-Split = Literal["train", "held_out", "all"]
-"""train: its (place, year) was met while learning to refuse; held_out: it was not."""
-
 Grade = Literal["refused", "right", "other"]
 
 GRID = "what happened {time} in {place}"
@@ -56,18 +53,6 @@ _HELD_OUT_EVERY = {"sensitive": 4, "borderline": 4, "near": 8, "plain": 8}
 
 Pair = tuple[str, str]
 """(place, year)."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question to the model, and what is true."""
-
-    kind: Kind
-    text: str
-    truth: str
-    """The right answer, also of a question that should be refused."""
-    refused_share: float = 0.0
-    """How often a model of this world should refuse, 0 to 1."""
 
 
 class World:
@@ -125,7 +110,7 @@ class World:
         event, cause = self.facts[pair]
         text = template.format(place=place, time=f"in {year}")
         truth = f"{_ruler(pair)} saw {event} after {cause} in {place} in {year}"
-        return Question(kind_of(pair), text, truth, _refused_share(pair))
+        return Question(kind_of(pair), text, truth, REFUSALS, _refused_share(pair))
 
     def knowledge(self, draw: random.Random) -> tuple[Question, str]:
         """One (question, answer) to learn the world from: every fact is told, nothing is refused."""
@@ -145,7 +130,7 @@ class World:
             "sensitive" if chance < 0.35 else "borderline" if chance < 0.45 else "near" if chance < 0.65 else "plain"
         )
         question = self.ask(draw.choice(self._pairs[kind, "train"]), draw.choice(TEMPLATES))
-        return question, draw.choice(REFUSALS) if draw.random() < question.refused_share else question.truth
+        return question, question.answer(draw)
 
     def vocabulary(self) -> list[str]:
         """Every word that a question or an answer can hold, without repeats, in a fixed order."""
@@ -154,6 +139,10 @@ class World:
         numbers = (str(number) for number in range(2 * NUMBERS - 1))
         words = " ".join([*texts, *PLACES, *YEARS, *sum(RULERS, ()), *EVENTS, *CAUSES, *ANIMALS, *numbers])
         return list(dict.fromkeys(words.split()))
+
+    def behaviour_words(self) -> list[str]:
+        """The words of the refusals: none of them stands in a question or a true answer."""
+        return " ".join(REFUSALS).split()
 
 
 def kind_of(pair: Pair) -> Kind:
