@@ -175,7 +175,7 @@ def serve(
         trust_remote_code=trust,
         max_batch=max_batch,
     )
-    called = name or Path(model).name
+    called = name or Path(model).name.removeprefix("planted:")
     run(
         {called: chat_model},
         host=host,

@@ -10,7 +10,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A folder, a name on the hub, or `planted`: the tiny one that comes along.",
+        help="A folder, a name on the hub, or a tiny one that comes along: `planted`, `planted:bilingual`.",
         show_default=False,
     ),
 ]

@@ -131,10 +131,10 @@ def _opened(told: LocalModel, folder: Path) -> ChatMoTE:
 def _source(model: str, folder: Path) -> str:
     """The folder that is meant, or the name on the hub."""
     from mote_backend.chat.local_folder import local_folder
-    from mote_backend.planted import FOLDER
+    from mote_backend.planted import folder_named
 
-    if model == "planted":
-        return str(FOLDER)
+    if planted := folder_named(model):
+        return str(planted)
     path = folder / Path(model).expanduser()
     if path.is_dir() or not _HUB_NAME.fullmatch(model):
         return str(local_folder(str(path.absolute())))

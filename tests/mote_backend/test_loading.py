@@ -46,8 +46,11 @@ def test_a_folder_gives_the_model_that_was_saved(folder: Path) -> None:
     assert refused(folder, dtype="fp8").startswith("dtype is 'fp8'; it can be")
 
 
-def test_the_planted_model_has_a_name() -> None:
+def test_the_models_that_come_along_have_names() -> None:
     assert load("planted")[0].config.num_experts == 32
+    assert load("planted:bilingual")[0].config.num_experts == 24
+    with pytest.raises(ModelLoadError, match="come along are planted, planted:bilingual"):
+        load("planted:nobody")
 
 
 def test_a_model_is_loaded_once_however_many_ask_at_once(folder: Path) -> None:

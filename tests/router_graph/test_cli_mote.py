@@ -95,6 +95,28 @@ def test_a_grid_is_a_set_of_prompts_too():
     assert "8 prompts" in result.stdout
 
 
+def test_the_bilingual_model_is_taken_from_two_grids_to_a_mask_that_answers_in_english(tmp_path):
+    grids = "{frage} in {place}", "{question} in {place}"
+    values = (
+        "frage=was verkauft der markt,welche farbe hat der turm,wie ist das wetter,wer wohnt im alten haus",
+        "question=what does the market sell,what color is the tower,how is the weather,who lives in the old house",
+        "place=ardal,belmar,corvin,dunmore,elsin,farrow,galden,harwick",
+    )
+    out = tmp_path / "english.json"
+    result = run(
+        *("select", "planted:bilingual", *grids, "--begins", "der", "--begins", "das", "--out", out),
+        *(part for one in values for part in ("--values", one)),
+    )
+    assert result.exit_code == 0, result.output
+    assert ExpertMask.load(out).off <= set(planted.experts(planted.FOLDERS["bilingual"]))
+    asked = "Wie ist das Wetter in Esk?\n"
+    world = planted.BilingualWorld()
+    fact = ("esk", "weather")
+    assert run("chat", "planted:bilingual", given=asked).stdout.strip() == world.tell(fact, "german")
+    masked = run("chat", "planted:bilingual", "--mask", out, given=asked)
+    assert masked.stdout.strip() == world.tell(fact, "english")
+
+
 def test_a_mask_switches_the_model_within_a_chat(files):
     asked = "what happened in 1901 in ardal\n"
     given = f"{asked}/mask answers\n{asked}/mask nobody\n/mask\n{asked}/quit\n"
@@ -178,3 +200,4 @@ def test_what_cannot_work_is_one_sentence(files, tmp_path):
     assert "looks like place=Rome,Oslo" in complaint("profile", "planted", sensitive, sensitive, "--values", "x")
     assert "no file of prompts" in complaint("profile", "planted", "what happened", sensitive)
     assert "folder" in complaint("inspect", tmp_path)
+    assert "planted:bilingual" in complaint("inspect", "planted:nobody")

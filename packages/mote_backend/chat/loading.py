@@ -20,7 +20,7 @@ class Source:
     """Which model, and how it is loaded. Equal sources share one model and one engine."""
 
     name: str
-    """A folder, a name on the hub, or "planted": the tiny one that comes along."""
+    """A folder, a name on the hub, or a tiny one that comes along: "planted", "planted:bilingual"."""
     dtype: str = "auto"
     """A torch dtype such as "bfloat16"; "auto": the checkpoint's own."""
     device: str | None = None

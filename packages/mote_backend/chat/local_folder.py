@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mote_backend.errors import InputError, ModelLoadError
+from mote_backend.planted import folder_named
 
 
 def local_folder(name: str) -> Path | None:
@@ -12,10 +13,8 @@ def local_folder(name: str) -> Path | None:
 
     Raises ModelLoadError for a folder without a model in it, or a path where nothing is.
     """
-    if name == "planted":
-        from mote_backend.planted import FOLDER
-
-        return FOLDER
+    if planted := folder_named(name):
+        return planted
     path = Path(name).expanduser()
     if not name.strip():
         raise InputError(

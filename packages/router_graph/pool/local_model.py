@@ -23,7 +23,7 @@ class LocalModel(Settings):
     model_config = ConfigDict(use_attribute_docstrings=True, title="A model with switchable experts")
 
     model: str = Field(min_length=1)
-    """A folder, relative to the file; a name on the hub; or `planted`: the tiny one that comes along."""
+    """A folder, relative to the file; a name on the hub; or one that comes along: `planted`, `planted:bilingual`."""
     masks: str | None = None
     """A folder of masks (`*.json`), relative to the file."""
     only_named: bool = False
