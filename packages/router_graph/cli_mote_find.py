@@ -172,7 +172,8 @@ def select(
             rows.append((str(layer), str(expert), f"{measured.behaviour:.3f}", f"{measured.drift:.4f}"))
     terminal.print_rows(["layer", "expert", "behaviour", "drift (nats)"], rows, most=len(rows))
     terminal.note(
-        f"{out}: {found.mask.id}, {len(found.mask)} experts, in {found.seconds:.1f} s; {found.stop}. "
+        f"{out}: {found.mask.id}, {len(found.mask)} expert{'s' if len(found.mask) > 1 else ''}, "
+        f"in {found.seconds:.1f} s; {found.stop}. "
         "These prompts chose it; a verdict needs others: polyroute mote report"
     )
 
