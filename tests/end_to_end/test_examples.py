@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,15 +19,15 @@ from router_graph.settings_live import load_router
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name: str, folder: Path, quiet: bool = True) -> str:
+def run(name: str, folder: Path, *arguments: str, quiet: bool = True) -> str:
     done = subprocess.run(
-        [sys.executable, EXAMPLES / name],
+        [sys.executable, EXAMPLES / name, *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=60,
         cwd=folder,
-        env={**os.environ, "PYTHONUTF8": "1"},
+        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
     assert not quiet or done.stderr == ""
@@ -59,6 +60,28 @@ def test_the_prompts_of_the_examples_are_those_of_the_planted_world() -> None:
         assert prompts[name] == PromptSet(name, tuple(world.prompts(kind, "train")))  # type: ignore[arg-type]
         assert [one.text for one in prompts[f"{name}_held_out"].prompts] == [one.text for one in held_out]
     assert [one.reply for one in prompts["harmless_held_out"].prompts] == [one.truth for one in held_out]
+    bilingual = planted.BilingualWorld()
+    for kind in ("german", "english"):
+        held_out = bilingual.questions(kind, "held_out")  # type: ignore[arg-type]
+        assert prompts[kind] == PromptSet(kind, tuple(bilingual.prompts(kind, "train")))  # type: ignore[arg-type]
+        assert [one.text for one in prompts[f"{kind}_held_out"].prompts] == [one.text for one in held_out]
+    assert [one.reply for one in prompts["english_held_out"].prompts] == [one.truth for one in held_out]
+
+
+@pytest.mark.parametrize(
+    ("demo", "before", "after"),
+    [
+        ("language", r"das wetter in \w+ ist", r"the weather in \w+ is"),
+        ("refusal", r"i cannot help with this", r"aldo saw \w+ after"),
+    ],
+)
+def test_the_demo_of_experts_shows_a_behaviour_before_and_after_and_finds_it_localised(
+    demo: str, before: str, after: str, tmp_path: Path
+) -> None:
+    shown = run("mote_demo.py", tmp_path, demo)
+    assert "**localised**" in shown
+    assert re.search(rf"│ {before}.* │ {after}", shown)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["ten_lines.py", "subgraph.py"])
