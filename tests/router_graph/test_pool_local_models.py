@@ -151,13 +151,13 @@ def test_in_a_routers_file_a_mistake_under_mote_has_its_line(tmp_path):
         load_router(written(tmp_path, text, "router.yaml"))
 
 
-def test_a_dense_model_is_refused_in_a_sentence_where_it_has_masks(tmp_path):
+@pytest.mark.parametrize("told", ["dense", "{model: dense, masks: masks}"])
+def test_a_dense_model_is_refused_in_a_sentence(tmp_path, told):
     tiny_model("llama").save_pretrained(tmp_path / "dense")
     byte_tokenizer().save_pretrained(tmp_path / "dense")
     with_masks(tmp_path / "masks", MASK)
     ledger = Ledger()
-    assert load_pool(written(tmp_path, "mote: {tiny: dense}\n" + CARD)).invoke("a", "hello").text
-    path = written(tmp_path, "mote: {tiny: {model: dense, masks: masks}}\n" + CARD)
+    path = written(tmp_path, f"mote: {{tiny: {told}}}\n" + CARD)
     with pytest.raises(ModelNotFoundError, match=r"'a' was not asked: .*dense model") as raised:
         load_pool(path).invoke("a", "hello", ledger=ledger)
     assert "\n" not in str(raised.value)
