@@ -44,3 +44,9 @@ class EngineClosedError(MoTEError):
 
 class MissingExtraError(MoTEError, ImportError):
     """A part of the package needs an extra that is not installed; the message gives the pip line."""
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value in a message: as Python writes it, cut where it goes on and on."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -8,6 +8,9 @@ from typing import Any
 
 from mote_backend.errors import MaskError
 
+_MOST_LAYERS = 10_000
+"""Of a fingerprint that is read: no model has as many, and a file may claim any number."""
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -53,13 +56,13 @@ class Fingerprint:
     def from_json(cls, data: Mapping[str, Any]) -> Fingerprint:
         """The reverse of `to_json`; MaskError if it is not one."""
         try:
-            layers = int(data["layers"])
-            experts, top_k = _long(data["experts"], layers), _long(data["top_k"], layers)
-            return cls(str(data["type"]), experts, top_k, data.get("weights"))
-        except (KeyError, TypeError, ValueError):
-            raise MaskError(
-                "The mask's 'model' is no fingerprint; it needs 'type', 'layers', 'experts' and 'top_k'."
-            ) from None
+            kind, layers, weights = data["type"], data["layers"], data.get("weights")
+            plain = isinstance(kind, str) and isinstance(weights, str | None)
+            if plain and type(layers) is int and 0 < layers <= _MOST_LAYERS:
+                return cls(kind, _long(data["experts"], layers), _long(data["top_k"], layers), weights)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass
+        raise MaskError("The mask's 'model' is no fingerprint; it needs 'type', 'layers', 'experts' and 'top_k'.")
 
 
 def _short(values: tuple[int, ...]) -> int | list[int]:
@@ -67,8 +70,7 @@ def _short(values: tuple[int, ...]) -> int | list[int]:
 
 
 def _long(values: int | Sequence[int], layers: int) -> tuple[int, ...]:
-    if isinstance(values, int):
-        return (values,) * layers
-    if len(values) != layers:
+    several = (values,) * layers if isinstance(values, int) else tuple(values)
+    if len(several) != layers or not all(type(one) is int and one > 0 for one in several):
         raise ValueError
-    return tuple(int(one) for one in values)
+    return several

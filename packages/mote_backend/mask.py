@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Self, SupportsIndex, get_args
 
-from mote_backend.errors import MaskError
+from mote_backend.errors import MaskError, shown
 from mote_backend.fingerprint import Fingerprint
+from mote_backend.mask_json import biases_in, by_layer, experts_in, parsed, pretty
 
 Expert = tuple[int, int]
 """(layer, expert). The layer is the position among the model's routers, in the order of `output_router_logits`: layers
@@ -25,6 +25,9 @@ Mode = Literal["remove", "zero", "zero_renorm"]
 Force = Literal["max", "natural"]
 
 FORMAT = "polyroute-mask/1"
+MOST_BIAS = 1e4
+"""The largest bias, up or down: a larger one overflows the logits of a model in half precision."""
+_LONGEST_NAME = 255
 _KEYS = ("format", "name", "id", "off", "on", "bias", "phase", "mode", "force", "model")
 
 
@@ -60,8 +63,12 @@ class ExpertMask:
         for field_, allowed in (("phase", Phase), ("mode", Mode), ("force", Force)):
             if getattr(self, field_) not in get_args(allowed):
                 raise MaskError(
-                    f"{field_} is {getattr(self, field_)!r}; it can be {', '.join(map(repr, get_args(allowed)))}."
+                    f"{field_} is {shown(getattr(self, field_))}; it can be {', '.join(map(repr, get_args(allowed)))}."
                 )
+        if self.name is not None and not _is_name(self.name):
+            raise MaskError(
+                f"The mask's name is {shown(self.name)}; it is a text of 1 to {_LONGEST_NAME} printable characters."
+            )
         biased = [(layer, expert) for layer, expert, _ in self.bias]
         for first, second, words in (
             (self.off, self.on, "both off and on"),
@@ -185,14 +192,14 @@ class ExpertMask:
         if not isinstance(data, Mapping):
             raise MaskError(f"A mask is a JSON object, not {type(data).__name__}.")
         if unknown := sorted(set(data) - set(_KEYS)):
-            raise MaskError(f"{unknown[0]!r} is no key of a mask; known are {', '.join(_KEYS)}.")
+            raise MaskError(f"{shown(unknown[0])} is no key of a mask; known are {', '.join(_KEYS)}.")
         if data.get("format", FORMAT) != FORMAT:
-            raise MaskError(f"The mask has the format {data['format']!r}; this version reads {FORMAT!r}.")
+            raise MaskError(f"The mask has the format {shown(data['format'])}; this version reads {FORMAT!r}.")
         model = data.get("model")
         made = cls(
-            off=_read(data.get("off"), "off"),
-            on=_read(data.get("on"), "on"),
-            bias=_read_bias(data.get("bias")),
+            off=experts_in(data.get("off"), "off"),
+            on=experts_in(data.get("on"), "on"),
+            bias=biases_in(data.get("bias")),
             phase=data.get("phase", "all"),
             mode=data.get("mode", "remove"),
             force=data.get("force", "max"),
@@ -201,24 +208,25 @@ class ExpertMask:
         )
         if data.get("id", made.id) != made.id:
             raise MaskError(
-                f"The mask says that its id is {data['id']}, and what it switches has the id {made.id}; "
+                f"The mask says that its id is {shown(data['id'])}, and what it switches has the id {made.id}; "
                 "remove the 'id' if it was changed on purpose."
             )
         return made
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, a layer a line."""
-        Path(path).write_text(_pretty(self.to_json()), encoding="utf-8")
+        Path(path).write_text(pretty(self.to_json()), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote; MaskError if the file is missing or no mask. Without a name it takes the file's."""
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise MaskError(f"The mask {path} cannot be read: {error.strerror or error}.") from None
         except ValueError as error:
-            raise MaskError(f"The mask {path} is no JSON: {error}.") from None
+            raise MaskError(f"The mask {path} is no text in UTF-8: {error}.") from None
+        data = parsed(text, f"The mask {path}")
         if isinstance(data, dict):
             data = {"name": Path(path).stem, **data}
         try:
@@ -234,8 +242,8 @@ class ExpertMask:
         for layer, expert, value in sorted(self.bias):
             bias.setdefault(str(layer), {})[str(expert)] = value
         return {
-            "off": _by_layer(self.off),
-            "on": _by_layer(self.on),
+            "off": by_layer(self.off),
+            "on": by_layer(self.on),
             "bias": bias,
             "phase": self.phase,
             "mode": self.mode,
@@ -259,72 +267,30 @@ class ExpertMask:
 
 def _expert(one: Any) -> Expert:
     match one:
-        case (SupportsIndex() as layer, SupportsIndex() as expert) if not isinstance(layer, bool):
+        case (SupportsIndex() as layer, SupportsIndex() as expert) if bool not in (type(layer), type(expert)):
             pair = operator.index(layer), operator.index(expert)  # also numpy's numbers, which a ranking often gives
             if min(pair) >= 0:
                 return pair
-    raise MaskError(f"{one!r} is no expert; it is a pair (layer, expert) of numbers from 0.")
+    raise MaskError(f"{shown(one)} is no expert; it is a pair (layer, expert) of numbers from 0.")
 
 
 def _biased(one: Any) -> tuple[int, int, float]:
     match one:
-        case (layer, expert, Real() as value) if math.isfinite(value) and value != 0:
+        case (layer, expert, value) if _is_bias(value):
             return (*_expert((layer, expert)), float(value))
-    raise MaskError(f"{one!r} is no bias; it is (layer, expert, a number other than 0).")
+    raise MaskError(
+        f"{shown(one)} is no bias; it is (layer, expert, a number other than 0, from {-MOST_BIAS:g} to {MOST_BIAS:g})."
+    )
+
+
+def _is_bias(value: Any) -> bool:
+    kinds = type(value).__mro__
+    return issubclass(type(value), Real) and bool not in kinds and bool(0 < abs(value) <= MOST_BIAS)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()
 
 
 def _said(one: Expert) -> str:
     return f"Expert {one[1]} of layer {one[0]}"
-
-
-def _by_layer(experts: Iterable[Expert]) -> dict[str, list[int]]:
-    layers: dict[str, list[int]] = {}
-    for layer, expert in sorted(experts):
-        layers.setdefault(str(layer), []).append(expert)
-    return layers
-
-
-def _read(given: Any, key: str) -> frozenset[Expert]:
-    if given is None:
-        return frozenset()
-    if isinstance(given, Mapping):
-        try:
-            return frozenset((int(layer), expert) for layer, experts in given.items() for expert in experts)
-        except (TypeError, ValueError):
-            pass
-    elif isinstance(given, Iterable) and not isinstance(given, str):
-        return frozenset(tuple(one) if isinstance(one, list) else one for one in given)
-    raise MaskError(f'{key!r} is {given!r}; it is written as {{"layer": [experts]}}, such as {{"3": [1, 5]}}.')
-
-
-def _read_bias(given: Any) -> frozenset[tuple[int, int, float]]:
-    if given is None:
-        return frozenset()
-    if isinstance(given, Mapping):
-        try:
-            return frozenset(
-                (int(layer), int(expert), value)
-                for layer, experts in given.items()
-                for expert, value in experts.items()
-            )
-        except (AttributeError, TypeError, ValueError):
-            pass
-    elif isinstance(given, Iterable) and not isinstance(given, str):
-        return frozenset(tuple(one) for one in given)
-    raise MaskError(
-        f'\'bias\' is {given!r}; it is written as {{"layer": {{"expert": number}}}}, such as {{"3": {{"1": -2}}}}.'
-    )
-
-
-def _pretty(data: Mapping[str, Any]) -> str:
-    """JSON with an object's objects broken into lines, and what is in them kept on one."""
-    lines = []
-    for key, value in data.items():
-        if isinstance(value, dict) and value:
-            inner = ",\n".join(
-                f"    {json.dumps(one)}: {json.dumps(two, ensure_ascii=False)}" for one, two in value.items()
-            )
-            lines.append(f"  {json.dumps(key)}: {{\n{inner}\n  }}")
-        else:
-            lines.append(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(lines) + "\n}\n"

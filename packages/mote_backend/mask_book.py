@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mote_backend.errors import MaskError, MaskNotAllowedError
+from mote_backend.errors import MaskError, MaskNotAllowedError, shown
 from mote_backend.mask import ExpertMask
+from mote_backend.mask_json import parsed
 
 MaskLike = ExpertMask | Mapping[str, Any] | str
 """A mask, its JSON (as an object or as text), or the name or id of one in a book."""
@@ -72,15 +72,10 @@ class MaskBook(Mapping[str, ExpertMask]):
             if mask.id == given:
                 return mask
         if given.lstrip().startswith("{"):
-            try:
-                return ExpertMask.from_json(json.loads(given))
-            except MaskError:
-                raise
-            except (ValueError, RecursionError) as error:
-                raise MaskError(f"The mask is no JSON: {error}.") from None
-        near = difflib.get_close_matches(given, self._masks, n=1)
+            return ExpertMask.from_json(parsed(given))
+        near = difflib.get_close_matches(given[:100], self._masks, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {self._said()}."
-        raise MaskError(f"There is no mask {given!r}; {hint}")
+        raise MaskError(f"There is no mask {shown(given)}; {hint}")
 
     def _said(self) -> str:
         return ", ".join(sorted(self._masks)) or "none"

@@ -30,7 +30,7 @@ def masks(draw, phase=None):
         phase=phase or draw(st.sampled_from(["all", "prefill", "decode"])),
         mode=draw(st.sampled_from(["remove", "zero", "zero_renorm"])) if phase is None else "remove",
         force=draw(st.sampled_from(["max", "natural"])) if phase is None else "max",
-        name=draw(st.none() | st.text(min_size=1, max_size=9)),
+        name=draw(st.none() | st.text(min_size=1, max_size=9).filter(str.isprintable)),
         model=draw(st.sampled_from([None, SMALL])),
     )
 
@@ -198,3 +198,49 @@ def test_a_file_that_is_no_mask_is_named(tmp_path: Path) -> None:
     (tmp_path / "typo.json").write_text('{"of": {}}')
     with pytest.raises(MaskError, match=r"typo\.json: 'of' is no key of a mask"):
         ExpertMask.load(tmp_path / "typo.json")
+
+
+SHAPE = {"type": "qwen3_moe", "layers": 3, "experts": 8, "top_k": 2}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"off": {"0": [True]}},
+        {"off": {"1_0": [1]}},
+        {"off": {"01": [1]}},
+        {"off": [{"0": 1}]},
+        {"off": [[[0], 1]]},
+        {"bias": [1]},
+        {"bias": [[[0], 1, 2]]},
+        {"bias": {"0": {"1": True}}},
+        {"bias": {"0": {"1": 10**400}}},
+        {"bias": {"0": {"1": -1e39}}},
+        {"name": 5},
+        {"name": ["short"]},
+        {"name": "short\nlogged: a line of its own"},
+        {"model": {**SHAPE, "layers": 10**12}},
+        {"model": {**SHAPE, "layers": float("inf")}},
+        {"model": {**SHAPE, "experts": True}},
+        {"model": {**SHAPE, "weights": {}}},
+        {"off": "x" * 10**6},
+    ],
+    ids=lambda data: str(data)[:40],
+)
+def test_json_of_any_kind_is_a_mask_or_refused_in_one_short_sentence(data):
+    with pytest.raises(MaskError) as refused:
+        ExpertMask.from_json(data)
+    assert len(str(refused.value)) < 400 and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['{"off": {"0": [1]}, "off": {"0": [2]}}', '{"off": {"0": [1], "0": [2]}}'])
+def test_a_file_that_says_two_things_under_one_key_is_refused(tmp_path, text):
+    (tmp_path / "two.json").write_text(text)
+    with pytest.raises(MaskError, match="twice"):
+        ExpertMask.load(tmp_path / "two.json")
+
+
+def test_a_file_that_nests_without_end_is_refused(tmp_path):
+    (tmp_path / "deep.json").write_text('{"off": ' * 10**5)
+    with pytest.raises(MaskError, match="nests too deeply"):
+        ExpertMask.load(tmp_path / "deep.json")

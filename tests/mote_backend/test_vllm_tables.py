@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mote_backend.fingerprint import Fingerprint
 from mote_backend.in_vllm.tables import MaskTables, Span
-from mote_backend.mask import ExpertMask, Phase
+from mote_backend.mask import MOST_BIAS, ExpertMask, Phase
 
 MODEL = Fingerprint("tiny", (8, 8, 8), (2, 2, 2))
 OFF = ExpertMask(off=frozenset({(1, 3)}))
@@ -75,7 +75,7 @@ def test_a_step_without_masks_leaves_no_token_on_a_masked_row() -> None:
     assert not any(switched_off(tables, token) for token in range(8))
 
 
-def test_a_huge_bias_stays_finite_in_half_precision() -> None:
+def test_the_largest_bias_stays_finite_in_half_precision() -> None:
     tables = MaskTables(MODEL, rows=1, tokens=2)
-    tables.fill([Span(ExpertMask(bias=frozenset({(0, 1, 1e300), (0, 2, -1e300)})), 1, 0, 1)])
+    tables.fill([Span(ExpertMask(bias=frozenset({(0, 1, MOST_BIAS), (0, 2, -MOST_BIAS)})), 1, 0, 1)])
     assert tables.shift.to(torch.float16).isfinite().all()

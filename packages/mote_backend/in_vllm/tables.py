@@ -14,9 +14,6 @@ import torch
 from mote_backend.fingerprint import Fingerprint
 from mote_backend.mask import ExpertMask
 
-_MOST = 1e4
-"""The largest bias: beyond it a logit in half precision overflows, and what is routed by NaN is no expert at all."""
-
 
 @dataclass(frozen=True)
 class Span:
@@ -92,7 +89,7 @@ class MaskTables:
         for layer, expert in mask.on:
             on[layer, expert] = True
         for layer, expert, value in mask.bias:
-            shift[layer, expert] = max(-_MOST, min(_MOST, value))
+            shift[layer, expert] = value
         self.shift[:, row].copy_(shift)
         self.on[:, row].copy_(on)
         self.zero[:, row].copy_(zero)
