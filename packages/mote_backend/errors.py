@@ -20,6 +20,13 @@ class PromptError(InputError):
     """A prompt, a set of prompts, or a template for them that cannot be used."""
 
 
+class ContextLengthError(PromptError):
+    """A prompt that leaves no room for a reply in the model's context."""
+
+    code = "context_length_exceeded"
+    """OpenAI's word for it, which clients sort by."""
+
+
 class SchemaError(InputError):
     """A JSON schema, a pattern or a tool that decoding cannot be held to."""
 

@@ -129,6 +129,18 @@ def test_a_mistake_is_told_in_a_sentence(options, sentence, stream):
         list(ask(stream=stream, **options))
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("call", [litellm.completion, litellm.acompletion], ids=["sync", "async"])
+def test_a_prompt_that_is_too_long_is_an_error_of_its_own(call, stream):
+    async def drained(reply):
+        reply = await reply if asyncio.iscoroutine(reply) else reply
+        return [part async for part in reply] if hasattr(reply, "__aiter__") else list(reply)
+
+    long = [{"role": "user", "content": "a " * 600}]
+    with pytest.raises(litellm.ContextWindowExceededError, match="the model's context holds 512"):
+        asyncio.run(drained(call(model="mote/tiny", messages=long, num_retries=0, stream=stream)))
+
+
 def test_registering_twice_keeps_one_provider_and_those_of_others(model):
     other = {"provider": "other", "custom_handler": CustomLLM()}
     litellm.custom_provider_map = [*litellm.custom_provider_map, other]

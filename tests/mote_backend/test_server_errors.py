@@ -94,6 +94,15 @@ def test_what_clients_send_and_changes_nothing_is_accepted(url, body):
     assert answer.json()["choices"] == plain["choices"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_is_too_long_has_the_code_that_clients_sort_by(url, stream):
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    long = [{"role": "user", "content": "a " * 600}]
+    with pytest.raises(openai.BadRequestError) as told:
+        client.chat.completions.create(model="tiny", messages=long, stream=stream)
+    assert told.value.code == "context_length_exceeded"
+
+
 def test_a_mask_that_is_not_allowed_is_refused_and_a_named_one_is_not(url):
     assert "allowed are loud, quiet" in refused(url, 403, model="strict", mote_mask={"off": {"0": [1]}})
     own = QUIET.to_json() | {"phase": "decode"}

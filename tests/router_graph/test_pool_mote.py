@@ -11,7 +11,7 @@ from mote_backend.chat.chat_mote import ChatMoTE
 from mote_backend.mask import ExpertMask
 from mote_backend.mask_book import MaskBook
 from mote_backend.serving.litellm_provider import register, unregister
-from router_graph.errors import ModelError, RequestRejectedError
+from router_graph.errors import ContextTooLongError, ModelError, RequestRejectedError
 from router_graph.ledger import Ledger
 from router_graph.pool import ModelCard, ModelPool
 from support.chat_models import until
@@ -110,6 +110,15 @@ def test_a_mask_that_a_server_does_not_allow_is_no_matter_of_a_key():
         served = pool("litellm", model="openai/tiny", api_base=f"{url}/v1")
         with pytest.raises(RequestRejectedError, match=r"is not allowed here; allowed are quiet"):
             served.invoke("bare", "hello there", extra_body={"mote_mask": NOT_NAMED})
+
+
+@WAYS
+@REACHED
+def test_a_prompt_that_is_too_long_is_told_as_such_and_costs_nothing(transport, how):
+    ledger = Ledger()
+    with pytest.raises(ContextTooLongError, match="context holds 512"):
+        answers(pool(transport), how, "bare", "hello " * 300, ledger=ledger)
+    assert ledger.spent.usd == 0
 
 
 def test_an_unknown_model_of_the_provider_is_refused_with_the_known_ones():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mote_backend.chat.completion import Completion, Piece, Request
 from mote_backend.chat.row import Listener, Row
 from mote_backend.chat.worker import Worker
-from mote_backend.errors import InputError
+from mote_backend.errors import ContextLengthError, InputError
 from mote_backend.grammar.grammar import compile_grammar
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ class Engine:
     def submit(self, request: Request, listener: Listener | None = None) -> Future[Completion]:
         """Queue a request. Cancelling the future ends it, and nothing more is computed for it.
 
-        `listener` gets each piece on the engine's thread. Raises InputError for a prompt that is empty or does not fit,
-        MaskError for a mask that does not fit, SchemaError for an impossible constraint, EngineClosedError.
+        `listener` gets each piece on the engine's thread. Raises InputError for a prompt that is empty, ContextLengthError
+        for one that is too long, MaskError for a mask that does not fit, SchemaError for an impossible constraint,
+        EngineClosedError.
         """
         sampling = request.sampling
         most_tokens = self._room(request)
@@ -186,7 +187,9 @@ class Engine:
         if not 0 <= min(request.prompt_ids) <= max(request.prompt_ids) < size:
             raise InputError(f"The prompt has a token beyond the model's {size}; is the tokenizer another model's?")
         if context is not None and length >= context:
-            raise InputError(f"The prompt has {length} tokens, and the model's context holds {context} with the reply.")
+            raise ContextLengthError(
+                f"The prompt has {length} tokens, and the model's context holds {context} with the reply; shorten it."
+            )
         wanted = request.sampling.max_tokens or (context or _UNTOLD_CONTEXT)
         return wanted if context is None else min(wanted, context - length)
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from mote_backend.errors import EngineClosedError, InputError, MaskNotAllowedError, MoTEError, UnsupportedModelError
+from mote_backend.errors import (
+    ContextLengthError,
+    EngineClosedError,
+    InputError,
+    MaskNotAllowedError,
+    MoTEError,
+    UnsupportedModelError,
+)
 from mote_backend.serving.served_models import UnknownModelError
 
 _LOG = logging.getLogger(__name__)
@@ -13,6 +20,7 @@ _LOG = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (UnknownModelError, 404, "model_not_found"),
     (MaskNotAllowedError, 403, "mask_not_allowed"),
+    (ContextLengthError, 400, ContextLengthError.code),
     (InputError, 400, None),
     (UnsupportedModelError, 400, None),
     (EngineClosedError, 503, None),

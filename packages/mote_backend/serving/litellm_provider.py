@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from mote_backend.errors import MissingExtraError, MoTEError
+from mote_backend.errors import ContextLengthError, MissingExtraError, MoTEError
 from mote_backend.serving.openai_reply import finish_reason, message_json, tool_call_delta, usage_json
 from mote_backend.serving.openai_request import Asked, asked
 from mote_backend.serving.served_models import ServedModels
@@ -83,73 +83,65 @@ def _handler() -> Any:
     class MoTEProvider(CustomLLM):
         def completion(self, *_: Any, **call: Any) -> Any:
             chat_model, asked, options = _prepared(call)
-            result = _guarded(lambda: chat_model._generate(list(asked.messages), **options))
+            with _telling(call):
+                result = chat_model._generate(list(asked.messages), **options)
             return _response(call, cast(AIMessage, result.generations[0].message))
 
         async def acompletion(self, *_: Any, **call: Any) -> Any:
             chat_model, asked, options = _prepared(call)
-            try:
+            with _telling(call):
                 result = await chat_model._agenerate(list(asked.messages), **options)
-            except (MoTEError, TimeoutError) as error:
-                raise _refused(error) from error
             return _response(call, cast(AIMessage, result.generations[0].message))
 
         def streaming(self, *_: Any, **call: Any) -> Iterator[Any]:
             chat_model, asked, options = _prepared(call)
             ends = _Ends()
-            try:
-                with closing(cast(Any, chat_model._stream(list(asked.messages), **options))) as chunks:
-                    for chunk in chunks:
-                        yield from ends.pieces(chunk.message)
-            except (MoTEError, TimeoutError) as error:
-                raise _refused(error) from error
+            chunks = closing(cast(Any, chat_model._stream(list(asked.messages), **options)))
+            with _telling(call), chunks as stream:
+                for chunk in stream:
+                    yield from ends.pieces(chunk.message)
 
         async def astreaming(self, *_: Any, **call: Any) -> Any:
             chat_model, asked, options = _prepared(call)
             ends = _Ends()
-            try:
-                async with aclosing(cast(Any, chat_model._astream(list(asked.messages), **options))) as chunks:
-                    async for chunk in chunks:
+            chunks = aclosing(cast(Any, chat_model._astream(list(asked.messages), **options)))
+            with _telling(call):
+                async with chunks as stream:
+                    async for chunk in stream:
                         for piece in ends.pieces(chunk.message):
                             yield piece
-            except (MoTEError, TimeoutError) as error:
-                raise _refused(error) from error
 
     return MoTEProvider()
 
 
 def _prepared(call: Mapping[str, Any]) -> tuple[ChatMoTE, Asked, dict[str, Any]]:
     """The model that is meant, what it is asked, and with which options."""
-
-    def prepare() -> tuple[ChatMoTE, Asked, dict[str, Any]]:
-        given = {**call["optional_params"], **(call["optional_params"].get("extra_body") or {})}
-        fields = {key: value for key, value in given.items() if key not in _LITELLMS_OWN}
+    given = {**call["optional_params"], **(call["optional_params"].get("extra_body") or {})}
+    fields = {key: value for key, value in given.items() if key not in _LITELLMS_OWN}
+    with _LOCK:
+        known = dict(_MODELS)
+    with _telling(call):
         wanted = asked({**fields, "messages": call["messages"]})
-        with _LOCK:
-            known = dict(_MODELS)
         choice = ServedModels(known).choose(call["model"], wanted.mask, names_mask=wanted.names_mask)
-        options = {**wanted.options, "mote_mask": choice.mask, "return_token_ids": wanted.return_token_ids}
-        if isinstance(timeout := call.get("timeout"), int | float):
-            options["timeout"] = float(timeout)
-        return choice.chat_model, wanted, options
-
-    prepared: tuple[ChatMoTE, Asked, dict[str, Any]] = _guarded(prepare)
+    options = {**wanted.options, "mote_mask": choice.mask, "return_token_ids": wanted.return_token_ids}
+    if isinstance(timeout := call.get("timeout"), int | float):
+        options["timeout"] = float(timeout)
     # What was refused until now was not sent; what fails from now on may have cost something.
     call["logging_obj"].pre_call(input=call["messages"], api_key="", additional_args={})
-    return prepared
+    return choice.chat_model, wanted, options
 
 
-def _guarded(work: Any) -> Any:
-    try:
-        return work()
-    except (MoTEError, TimeoutError) as error:
-        raise _refused(error) from error
-
-
-def _refused(error: Exception) -> MoTECallError:
+@contextmanager
+def _telling(call: Mapping[str, Any]) -> Iterator[None]:
+    """What goes wrong here, in the exceptions that LiteLLM and its users know."""
     from mote_backend.serving.errors import code_of, status_of
 
-    return MoTECallError(str(error), status_of(error), code_of(error))
+    try:
+        yield
+    except ContextLengthError as error:
+        raise _litellm().ContextWindowExceededError(str(error), call["model"], PROVIDER) from error
+    except (MoTEError, TimeoutError) as error:
+        raise MoTECallError(str(error), status_of(error), code_of(error)) from error
 
 
 def _response(call: Mapping[str, Any], message: AIMessage) -> Any:
