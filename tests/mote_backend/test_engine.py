@@ -16,7 +16,7 @@ from mote_backend.chat.batches import pack
 from mote_backend.chat.completion import Completion, Piece, Request
 from mote_backend.chat.engine import Engine
 from mote_backend.chat.sampling import Sampling
-from mote_backend.errors import EngineClosedError, InputError, MaskError, MoTEError
+from mote_backend.errors import EngineClosedError, InputError, MaskError, MoTEError, UnsupportedModelError
 from mote_backend.grammar.grammar import Constraint
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import steer
@@ -92,6 +92,28 @@ def test_a_dense_model_needs_no_mask_and_refuses_one_in_a_sentence() -> None:
         assert engine.complete(request("a")).tokens
         with pytest.raises(MoTEError, match="dense model"):
             engine.submit(request("a", ExpertMask(off=frozenset({(0, 0)}))))
+
+
+def test_a_reply_up_to_the_end_of_the_context_leaves_the_others_of_its_batch_alone() -> None:
+    settings = {"n_embd": 32, "n_layer": 2, "n_head": 4, "max_position_embeddings": 64}  # GPT-2's positions are learned
+    model = tiny_model("gpt2", **settings, bos_token_id=0, eos_token_id=0)
+    way = {"max_tokens": None, "temperature": 1.0, "seed": 1}
+    requests = [request("x" * length, **way) for length in (60, 3, 30)]
+    with Engine(model, TOKENIZER, window_s=0.1) as engine:
+        together = [future.result() for future in [engine.submit(one) for one in requests]]
+        assert engine.batch_sizes == (3,)
+        assert [ids(one) for one in together] == [ids(engine.complete(one)) for one in requests]
+    assert {len(one.prompt_ids) + len(one.tokens) for one in together if not one.ended} == {64}
+
+
+def test_a_mask_that_the_family_cannot_take_is_the_error_of_its_own_request_as_it_stands() -> None:
+    model = tiny_model("llama4_text", num_local_experts=4, num_experts_per_tok=1, intermediate_size_mlp=48)
+    zero = ExpertMask(off=frozenset({(0, 1)}), mode="zero")
+    with Engine(model, TOKENIZER, window_s=0.1) as engine:
+        refused, fine = engine.submit(request("a", zero)), engine.submit(request("b"))
+        assert fine.result().tokens
+        with pytest.raises(UnsupportedModelError, match='mode "remove" can'):
+            refused.result()
 
 
 def test_a_stop_text_across_tokens_ends_its_row_alone(engine: Engine) -> None:

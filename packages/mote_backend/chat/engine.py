@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 from mote_backend.chat.completion import Completion, Piece, Request
+from mote_backend.chat.context import context_of
 from mote_backend.chat.row import Listener, Row
 from mote_backend.chat.worker import Worker
 from mote_backend.errors import ContextLengthError, InputError
@@ -59,9 +60,7 @@ class Engine:
     @property
     def context(self) -> int | None:
         """Tokens that prompt and reply can have together; None if the model does not say."""
-        config = self.model.config.get_text_config()
-        told = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        return int(told) if told else None
+        return context_of(self.model)
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -86,9 +85,9 @@ class Engine:
     def submit(self, request: Request, listener: Listener | None = None) -> Future[Completion]:
         """Queue a request. Cancelling the future ends it, and nothing more is computed for it.
 
-        `listener` gets each piece on the engine's thread. Raises InputError for a prompt that is empty, ContextLengthError
-        for one that is too long, MaskError for a mask that does not fit, SchemaError for an impossible constraint,
-        EngineClosedError.
+        `listener` gets each piece on the engine's thread. Raises InputError for a prompt that is empty,
+        ContextLengthError for one that is too long, MaskError for a mask that does not fit, SchemaError for an
+        impossible constraint, EngineClosedError.
         """
         sampling = request.sampling
         most_tokens = self._room(request)

@@ -12,14 +12,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from mote_backend.chat.batches import collect, pack
+from mote_backend.chat.context import positions_kept
 from mote_backend.chat.row import Row
 from mote_backend.chat.row_sampler import RowSampler, RowsStop
 from mote_backend.errors import EngineClosedError, MoTEError
 from mote_backend.evaluating import evaluating
+from mote_backend.padding import left_padded
 
 if TYPE_CHECKING:
     from mote_backend.steering import Steering
@@ -120,19 +121,19 @@ class Worker:
     def _generate(self, rows: Sequence[Row]) -> None:
         self.sizes.append(len(rows))
         pad_id = self._pad_id()
-        prompts = [row.request.prompt_ids for row in rows]
-        longest = max(map(len, prompts))
-        starts = [longest - len(prompt) for prompt in prompts]
-        padded = [[pad_id] * start + list(prompt) for start, prompt in zip(starts, prompts, strict=True)]
-        seen = [[0] * start + [1] * (longest - start) for start in starts]
+        device = self.model.get_input_embeddings().weight.device
+        ids, seen = left_padded([row.request.prompt_ids for row in rows], device, pad_id=pad_id)
+        longest = ids.shape[1]
+        starts = [longest - len(row.request.prompt_ids) for row in rows]
         for row in rows:
             row.start(self.tokenizer, self.end_ids)
-        device = self.model.get_input_embeddings().weight.device
-        with evaluating(self.model), self._steered(rows, longest):
+        most_tokens = max(row.most_tokens for row in rows)
+        kept = positions_kept(self.model, longest + most_tokens)
+        with evaluating(self.model), kept, self._steered(rows, longest):
             self.model.generate(
-                input_ids=torch.tensor(padded, device=device),
-                attention_mask=torch.tensor(seen, device=device),
-                generation_config=_config(max(row.most_tokens for row in rows), pad_id, self.end_ids),
+                input_ids=ids,
+                attention_mask=seen,
+                generation_config=_config(most_tokens, pad_id, self.end_ids),
                 logits_processor=LogitsProcessorList([RowSampler(rows, starts, pad_id)]),
                 stopping_criteria=StoppingCriteriaList([RowsStop(rows)]),
             )
@@ -180,6 +181,8 @@ def _config(most_tokens: int, pad_id: int, ends: frozenset[int]) -> GenerationCo
 
 
 def _failure(error: BaseException) -> MoTEError:
+    if isinstance(error, MoTEError):  # a sentence already, such as of a mask that this family cannot take
+        return error
     first = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     failure = MoTEError(f"The model failed while it generated ({type(error).__name__}: {first}).")
     failure.__cause__ = error
