@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -118,6 +119,9 @@ def test_a_grammar_is_compiled_once_per_tokenizer() -> None:
         (Constraint.regex("(a"), "unclosed"),
         (Constraint.regex("(?=a)b"), "pattern"),
         (Constraint.lark("begin: 'a'"), "grammar"),
+        (Constraint.lark('start: a\na: %json {"type": 5}'), "(type must be a string or array of strings)"),
+        (Constraint.regex("\ud800"), "half a character"),
+        (Constraint.choice(["a", "\udc00"]), "half a character"),
     ],
 )
 def test_what_cannot_be_decoded_to_is_one_sentence(constraint: Constraint, reason: str) -> None:
@@ -125,6 +129,30 @@ def test_what_cannot_be_decoded_to_is_one_sentence(constraint: Constraint, reaso
         compile_grammar(constraint, byte_level(), [byte_level().eos_token_id])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": [1]},
+        {"type": "object", "properties": {"a": {"properties": "abc"}}},
+        {"type": "object", "properties": {"a": {}}, "required": "a"},
+        functools.reduce(lambda inner, _: {"type": "object", "properties": {"a": inner}}, range(900), {}),
+    ],
+    ids=["a list", "a text", "required", "deep"],
+)
+def test_what_is_no_schema_is_one_sentence(schema: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match="JSON schema"):
+        Constraint.json_schema(schema)
+
+
+def test_a_format_that_is_none_is_left_out() -> None:
+    assert decodable({"type": "string", "format": ["date"]}) == {"type": "string"}
+
+
+def test_there_can_be_many_choices_but_not_any_number() -> None:
+    with pytest.raises(SchemaError, match="10,001 choices"):
+        Constraint.choice([str(number) for number in range(10_001)])
 
 
 def test_a_vocabulary_that_cannot_spell_the_schema_is_one_sentence() -> None:

@@ -156,6 +156,19 @@ def test_a_forced_tool_call_holds_to_its_schema(client, stream):
     assert client.chat.completions.create(model="tiny", messages=answered, tools=[TOOL]).usage.prompt_tokens > 30
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_a_character_in_a_call_that_a_model_makes_reaches_the_client(client, stream):
+    call = r'<tool_call>\n\{"name": "look", "arguments": \{"far": "\\ud800"\}\}\n</tool_call>'
+    wanted = {"extra_body": {"response_format": {"type": "regex", "pattern": call}}, "max_tokens": 200}
+    reply = ask(client, stream=stream, tools=[TOOL], **wanted)
+    if stream:
+        parts = [part for piece in reply for part in piece.choices[0].delta.tool_calls or ()]
+        text = "".join(part.function.arguments or "" for part in parts)
+    else:
+        text = reply.choices[0].message.tool_calls[0].function.arguments
+    assert json.loads(text) == {"far": "\ud800"}
+
+
 def test_a_reply_is_held_to_a_json_schema(client):
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "r", "schema": schema}}

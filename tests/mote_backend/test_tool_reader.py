@@ -191,6 +191,17 @@ def test_other_spellings_of_an_object_are_read_too() -> None:
         ], written
 
 
+@pytest.mark.parametrize(
+    "properties",
+    [5, [1], {"city": {"type": 5}}, {"city": {"enum": 5}}, {"city": {"anyOf": 5}}, {"city": {"type": {"a": 1}}}],
+)
+@pytest.mark.parametrize("style", sorted(set(STYLES) - {"thinking"}))
+def test_a_reply_is_read_whatever_the_tool_says_of_its_parameters(style: str, properties: Any) -> None:
+    form = ReplyFormat(syntax_of(style), {"get_weather": {"properties": properties}}, tuple(SPECIAL))
+    (call,) = read_reply(rendered(style, [("get_weather", {"city": "Paris"})]), form).calls
+    assert json.loads(call.arguments) == {"city": "Paris"}
+
+
 def test_a_template_without_tools_is_refused_in_one_sentence() -> None:
     with pytest.raises(InputError, match="no place for tools"):
         tool_syntax(byte_level(WITHOUT_TOOLS))

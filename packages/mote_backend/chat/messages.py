@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
-from mote_backend.errors import InputError
+from mote_backend.errors import InputError, shown
 from mote_backend.tools.calls import short_id
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool"}
@@ -63,16 +63,22 @@ def text_of(content: str | Sequence[str | Mapping[str, Any]]) -> str:
     return "".join(map(_text, content))
 
 
-def _text(block: str | Mapping[str, Any]) -> str:
+def _text(block: object, *, may_hold_blocks: bool = True) -> str:
     if isinstance(block, str):
         return block
-    kind = block.get("type", "text")
+    kind = block.get("type", "text") if isinstance(block, Mapping) else None
+    if not isinstance(block, Mapping) or not isinstance(kind, str):
+        raise InputError(f"A message holds {shown(block)}; its parts are texts, or objects with a type and a text.")
     if kind in _SILENT:
         return ""
-    if kind in ("text", "text-plain", "tool_result"):
-        told = block.get("text", block.get("content", ""))
-        return told if isinstance(told, str) else text_of(told)
-    raise InputError(f"A message holds a block of type {str(kind)!r}; this model reads text alone, so send text.")
+    if kind not in ("text", "text-plain", "tool_result"):
+        raise InputError(f"A message holds a block of type {shown(kind)}; this model reads text alone, so send text.")
+    told = block.get("text", block.get("content", ""))
+    if isinstance(told, list) and may_hold_blocks:  # a tool's result may be blocks, and those are texts
+        return "".join(_text(one, may_hold_blocks=False) for one in told)
+    if not isinstance(told, str):
+        raise InputError(f"A message holds a block of type {kind!r} with {shown(told)} where its text should be.")
+    return told
 
 
 def _call(call: Mapping[str, Any], arguments_as_text: bool, shown: Callable[[str], str]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def prompt_ids(
     if not messages:
         raise PromptError("There are no messages; give at least one.")
     safe, safe_tools = guarded(tokenizer, messages, tools or ())
+    options = _broken_up(dict(template_kwargs or {}), _any_of([str(one) for one in _added(tokenizer) if one.special]))
 
     def render(several: Sequence[Message]) -> str:
         text = tokenizer.apply_chat_template(
@@ -44,7 +45,7 @@ def prompt_ids(
             chat_template=chat_template,
             tokenize=False,
             add_generation_prompt=True,
-            **(template_kwargs or {}),
+            **options,
         )
         return str(text)
 
@@ -57,12 +58,12 @@ def guarded(
 ) -> tuple[list[dict[str, Any]], list[Any]]:
     """Messages and tools with a break in each control token that they spell, and for what comes from users and tools
     in every added token."""
-    added = tokenizer.added_tokens_decoder.values()
+    added = _added(tokenizer)
     control = _any_of([str(one) for one in added if one.special])
     every = _any_of([str(one) for one in added])
     safe = [
         {
-            key: value if key == "role" else _broken_up(value, every if message["role"] in _FROM_OUTSIDE else control)
+            key: _broken_up(value, every if message["role"] in _FROM_OUTSIDE else control)
             for key, value in message.items()
         }
         for message in messages
@@ -72,10 +73,24 @@ def guarded(
 
 def _broken_up(value: Any, pattern: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
+        value = _whole(value)
         return pattern.sub(lambda found: found[0][:1] + _BREAK + found[0][1:], value) if pattern else value
     if isinstance(value, Mapping):
         return {_broken_up(key, pattern): _broken_up(one, pattern) for key, one in value.items()}
     return [_broken_up(one, pattern) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _whole(text: str) -> str:
+    """`text` without halves of characters, which JSON can spell ("\\ud800") and no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _added(tokenizer: Any) -> list[Any]:
+    return list(tokenizer.added_tokens_decoder.values())
 
 
 def _any_of(tokens: Sequence[str]) -> re.Pattern[str] | None:

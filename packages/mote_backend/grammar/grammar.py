@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from mote_backend.errors import SchemaError
+from mote_backend.errors import SchemaError, shown
 from mote_backend.grammar.json_schema import decodable
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ Kind = Literal["json_schema", "regex", "choice", "lark"]
 
 GRAMMARS_KEPT = 128
 """How many compiled grammars are kept per tokenizer; the least recently used goes first."""
+
+MOST_CHOICES = 10_000
 
 SPACING = {"whitespace_pattern": " ?", "coerce_one_of": True}
 """At most one space between JSON's tokens: a model that may write any white space can write it for ever."""
@@ -69,7 +71,11 @@ class Constraint:
     def choice(cls, options: Sequence[str]) -> Constraint:
         """Exactly one of `options`."""
         if not options or not all(isinstance(option, str) and option for option in options):
-            raise SchemaError(f"The choices {options!r} cannot be decoded: give at least one text, none of them empty.")
+            raise SchemaError(
+                f"The choices {shown(options)} cannot be decoded: give at least one text, none of them empty."
+            )
+        if len(options) > MOST_CHOICES:
+            raise SchemaError(f"There are {len(options):,} choices, and decoding can be held to {MOST_CHOICES:,}.")
         return cls("choice", json.dumps(list(dict.fromkeys(options)), ensure_ascii=False))
 
     @classmethod
@@ -86,6 +92,8 @@ class Grammar:
 
         self._constraint = constraint
         self._vocabulary = vocabulary
+        if any("\ud800" <= one <= "\udfff" for one in constraint.source):
+            raise SchemaError(f"The {_NAMES[constraint.kind]} holds half a character, which no text has; leave it out.")
         limits = LLParserLimits(verbose_errors=False)
         self._matcher = LLMatcher(
             vocabulary.tokenizer, _lark(constraint, vocabulary.spaced), log_level=0, limits=limits
@@ -226,7 +234,7 @@ def _lark(constraint: Constraint, spaced: bool) -> str:
 
 def _refusal(constraint: Constraint, error: str) -> str:
     """One sentence out of llguidance's report, which goes on over several lines and shows the whole grammar."""
-    reason = re.sub(r"^at \d+\(\d+\): ", "", " ".join(error.split("\n   1 |")[0].split()))
+    reason = re.sub(r"^at \d+\(\d+\): ", "", " ".join(re.split(r"\n\s*\d+ \||<backtrace>", error)[0].split()))
     reason = reason.removeprefix("failed to compile JSON schema: ").replace('"', "'").rstrip(". ")[:300]
     what = _NAMES[constraint.kind]
     return f"Decoding cannot be held to this {what} ({reason}): simplify that part of the {what}, or decode without it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mote_backend.errors import SchemaError
+from mote_backend.errors import SchemaError, shown
 
 FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown", "uri", "uuid"}
@@ -20,20 +20,28 @@ def decodable(schema: Mapping[str, Any]) -> dict[str, Any]:
     """`schema` with every object closed that lists its properties and says nothing of others (OpenAI's strict mode).
 
     An open object invites a model to go on adding keys. Where parts are joined by `allOf` nothing is closed, for two
-    closed parts would contradict each other. Raises SchemaError for what is not a JSON object.
+    closed parts would contradict each other. Raises SchemaError for what is no schema, and for one that nests too
+    deeply.
     """
     if not isinstance(schema, Mapping) or not all(isinstance(key, str) for key in schema):
         raise SchemaError(
             f"A JSON schema is an object such as {{'type': 'object'}}, but this is {type(schema).__name__}."
         )
-    return _prepared(schema, close=not _joins(schema))
+    try:
+        return _prepared(schema, close=not _joins(schema))
+    except RecursionError:
+        raise SchemaError("The JSON schema nests too deeply; move its parts into $defs, and refer to them.") from None
 
 
 def _prepared(schema: Mapping[str, Any], close: bool) -> dict[str, Any]:
     ready: dict[str, Any] = {}
     for key, value in schema.items():
-        if key == "format" and value not in FORMATS:
+        if key == "format" and (not isinstance(value, str) or value not in FORMATS):
             continue
+        if key == "properties" and not isinstance(value, Mapping):
+            raise SchemaError(f"The properties of a JSON schema are {shown(value)}; give an object of schemas by name.")
+        if key == "required" and not (isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)):
+            raise SchemaError(f"What a JSON schema requires is {shown(value)}; give a list of names.")
         if key in _SCHEMAS_BY_NAME and isinstance(value, Mapping):
             ready[key] = {name: _part(part, close) for name, part in value.items()}
         elif key in _SCHEMAS:

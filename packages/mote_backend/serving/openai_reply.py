@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
+from mote_backend.tools.json_text import json_line
+
 
 def message_json(message: AIMessage) -> dict[str, Any]:
     """The message of a choice."""
-    calls = [_call(one["id"], one["name"], json.dumps(one["args"], ensure_ascii=False)) for one in message.tool_calls]
+    calls = [_call(one["id"], one["name"], json_line(one["args"])) for one in message.tool_calls]
     calls += [_call(one["id"], one["name"], one["args"] or "") for one in message.invalid_tool_calls]
     said: dict[str, Any] = {"role": "assistant", "content": str(message.text) or (None if calls else "")}
     if calls:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from langchain_core.messages import BaseMessage
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from mote_backend.errors import InputError
+from mote_backend.errors import InputError, shown
 from mote_backend.serving.openai_messages import messages_of
 
 _HARMLESS = frozenset(
@@ -48,6 +48,10 @@ _Scalar = str | bool | int | float | None
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 
+def _several(stop: Any) -> Any:
+    return [stop] if isinstance(stop, str) else stop
+
+
 class StreamOptions(BaseModel):
     """What a stream tells besides the reply."""
 
@@ -71,7 +75,7 @@ class Body(BaseModel):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     """The newer name of the same."""
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=16)] | None = None
+    stop: Annotated[list[_Stop], Field(max_length=16), BeforeValidator(_several)] | None = None
     seed: int | None = None
     logprobs: bool = False
     top_logprobs: int | None = None
@@ -136,10 +140,11 @@ def asked(given: Mapping[str, Any]) -> Asked:
 
 def _options(body: Body) -> dict[str, Any]:
     options = {key: value for key in (*_SAMPLING, *_SENT) if (value := getattr(body, key)) is not None}
-    if (longest := body.max_completion_tokens or body.max_tokens) is not None:
+    longest = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    if longest is not None:
         options["max_tokens"] = longest
     if body.stop:
-        options["stop"] = [body.stop] if isinstance(body.stop, str) else body.stop
+        options["stop"] = body.stop
     if taken := sorted(_RESERVED & set(body.chat_template_kwargs or ())):
         raise InputError(f"chat_template_kwargs cannot set {taken[0]!r}, which the server sets.")
     for tool in body.tools or ():
@@ -172,9 +177,4 @@ def _first(error: ValidationError) -> str:
     told = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
     if first["type"] == "missing":
         return f"{name!r} is missing."
-    return f"{name} is {_short(first['input'])}: {told}."
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return f"{name} is {shown(first['input'], 60)}: {told}."

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mote_backend.tools.call_patterns import CallPatterns, call_patterns
-from mote_backend.tools.json_text import json_end, json_object
+from mote_backend.tools.json_text import json_end, json_line, json_object
 from mote_backend.tools.parameter_values import cast
 from mote_backend.tools.python_calls import python_end, read_python
 from mote_backend.tools.read_call import ReadCall, refused
@@ -68,7 +67,7 @@ class CallReader:
         name, arguments = _named_in(json_object(self._reply[at:end]), self._syntax)
         if name is None or arguments is None:
             return Found((refused(name, self._reply[at:end], "it has no name and no object of arguments"),), end)
-        return Found((ReadCall(name, json.dumps(arguments, ensure_ascii=False)),), end)
+        return Found((ReadCall(name, json_line(arguments)),), end)
 
     def python(self, at: int) -> Found:
         """The calls in the Python list at `at`."""
@@ -123,16 +122,20 @@ class CallReader:
     def _parameters(self, start: int, name: str, at: int) -> Found:
         given: dict[str, Any] = {}
         schema = self._schemas.get(name, {})
-        properties = schema.get("properties") or {}
+        properties = schema.get("properties")
         while found := self._patterns.parameter.match(self._reply, at):
             key = found["key"].strip()
-            given[key] = cast(_unwrapped(found["value"], self._syntax), properties.get(key), schema)
+            given[key] = cast(
+                _unwrapped(found["value"], self._syntax),
+                properties.get(key) if isinstance(properties, Mapping) else None,
+                schema,
+            )
             at = found.end()
         rest = self._reply[at:].lstrip()
         closed = self._patterns.closing is None or self._patterns.closing.match(rest)
         if not closed and (rest or not self._final):
             return self._broken(start, name, _BROKE_OFF)
-        return Found((ReadCall(name, json.dumps(given, ensure_ascii=False)),), self._after(at))
+        return Found((ReadCall(name, json_line(given)),), self._after(at))
 
     def _with_arguments(self, name: str, at: int) -> ReadCall:
         """The call whose arguments' object begins at `at`, as far as it has come."""

@@ -6,10 +6,10 @@ model's authors, but gives a call only when it is whole, and gives up at the fir
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from mote_backend.tools.json_text import json_line
 from mote_backend.tools.read_call import ReadCall, refused
 
 
@@ -49,5 +49,5 @@ def _call(value: Any) -> ReadCall:
     function = value.get("function", value) if isinstance(value, Mapping) else {}
     name, arguments = function.get("name"), function.get("arguments", {})
     if isinstance(name, str) and isinstance(arguments, Mapping):
-        return ReadCall(name, json.dumps(arguments, ensure_ascii=False, default=str))
+        return ReadCall(name, json_line(arguments))
     return refused(name if isinstance(name, str) else None, str(value), "it has no name and no object of arguments")

@@ -31,3 +31,17 @@ def json_object(text: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def json_line(value: object) -> str:
+    """`value` as JSON that can be sent: a model may write half a character ("\\ud800"), for which UTF-8 has none."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if text.isascii() or _encodes(text) else json.dumps(value, default=str)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

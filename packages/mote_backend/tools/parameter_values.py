@@ -45,16 +45,20 @@ def _types(schema: Any, root: Mapping[str, Any], depth: int) -> set[str]:
     """The JSON types that a schema allows, as far as it names any."""
     if not isinstance(schema, Mapping) or not depth:
         return set()
-    own = schema.get("type", [])
-    types = {own} if isinstance(own, str) else {kind for kind in own if isinstance(kind, str)}
-    parts = [part for union in ("anyOf", "oneOf", "allOf") for part in schema.get(union) or []]
+    own = schema.get("type")
+    types = {own} if isinstance(own, str) else {kind for kind in _listed(own) if isinstance(kind, str)}
+    parts = [part for union in ("anyOf", "oneOf", "allOf") for part in _listed(schema.get(union))]
     if isinstance(schema.get("$ref"), str):
         parts.append(_referred(schema["$ref"], root))
     for part in parts:
         types |= _types(part, root, depth - 1)
-    for value in schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+    for value in _listed(schema.get("enum")) or ([schema["const"]] if "const" in schema else []):
         types |= {"string"} if isinstance(value, str) else {kind for kind in _TYPES if _is(value, kind)}
     return types
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
 
 
 def _referred(reference: str, root: Any) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from typing import Any
 
+from mote_backend.tools.json_text import json_line
 from mote_backend.tools.read_call import ReadCall, refused
 
 _SIGN = re.compile(r"""[()\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)""", re.DOTALL)
@@ -43,7 +43,7 @@ def _call(node: ast.expr, source: str) -> ReadCall:
     name = ast.unparse(node.func)
     try:
         given = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
-        return ReadCall(name, json.dumps(given, ensure_ascii=False))
+        return ReadCall(name, json_line(given))
     except (ValueError, TypeError, RecursionError):
         return refused(name, source, "its arguments are no literals")
 
