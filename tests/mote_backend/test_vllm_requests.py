@@ -134,6 +134,14 @@ def test_a_server_of_named_masks_takes_no_others() -> None:
         mask_of(asking(OTHER), BOOK, MODEL)
 
 
+@pytest.mark.parametrize("salt", [f"mote-x:{QUIET.id}", f"mote-x:mote-y:{QUIET.id}", QUIET.id, f"mote-:{QUIET.id}:a"])
+def test_an_empty_mask_cannot_pass_for_one_that_is_not(salt: str) -> None:
+    masked = admitted(asking(QUIET)).cache_salt, admitted(asking(QUIET, "a")).cache_salt
+    request = admitted(Request(Parameters({KEY: ""}), salt))
+    assert request.cache_salt not in masked
+    assert not (request.cache_salt or "").startswith("mote-")
+
+
 def test_an_empty_mask_is_none_and_keeps_the_users_salt() -> None:
     request = admitted(asking(ExpertMask(), "tenant"))
     assert request.sampling_params == Parameters({KEY: ""})

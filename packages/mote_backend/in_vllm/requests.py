@@ -110,6 +110,8 @@ def salted(mask: ExpertMask | None, salt: str | None, request_id: str) -> str | 
     if own.startswith(_SALT):
         _, _, own = own.partition(":")
     if mask is None:
+        while own.startswith(_SALT):  # else a client could fill a mask's cache with what no mask made
+            _, _, own = own.partition(":")
         return own or None
     parts = (mask.id, own, "" if mask.phase == "all" else request_id)
     return ":".join(part for part in parts if part)
