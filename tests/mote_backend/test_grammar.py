@@ -150,6 +150,17 @@ def test_a_format_that_is_none_is_left_out() -> None:
     assert decodable({"type": "string", "format": ["date"]}) == {"type": "string"}
 
 
+def test_any_of_many_choices_can_be_said() -> None:
+    choices = [f"number {number}" for number in range(9_999)]
+    assert said(byte_level(), Constraint.choice(choices)) in choices
+
+
+def test_a_schema_that_is_too_much_for_the_parser_is_not_blamed_on_the_tokenizer() -> None:
+    parts = [{"type": "object", "properties": {f"k{number}": {"type": "string"}}} for number in range(3_000)]
+    with pytest.raises(SchemaError, match="held to this JSON schema"):
+        said(byte_level(), Constraint.json_schema({"anyOf": parts}))
+
+
 def test_there_can_be_many_choices_but_not_any_number() -> None:
     with pytest.raises(SchemaError, match="10,001 choices"):
         Constraint.choice([str(number) for number in range(10_001)])
