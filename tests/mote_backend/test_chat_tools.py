@@ -187,6 +187,14 @@ def test_two_tools_of_one_name_can_be_bound_and_not_used(model: ChatTransformers
         model.bind_tools([magic_function, magic_function]).invoke(ASKED)
 
 
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize("schema", [{}, 5, {"type": "object"}])
+def test_a_schema_that_is_none_is_one_sentence(model: ChatTransformers, schema: Any, method: Any) -> None:
+    with pytest.raises(InputError, match="The schema is") as told:
+        model.with_structured_output(schema, method=method)
+    assert "\n" not in str(told.value)
+
+
 def test_formats_that_cannot_be_had_are_one_sentence(model: ChatTransformers) -> None:
     with pytest.raises(InputError, match="needs a schema"):
         model.with_structured_output(None)

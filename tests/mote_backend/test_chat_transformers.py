@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import functools
+import itertools
 import json
 import math
 import operator
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from langchain_core.runnables import ConfigurableField
 
 from mote_backend.chat.chat_model import ChatTransformers
 from mote_backend.chat.loading import unload
-from mote_backend.errors import InputError, ModelLoadError, MoTEError, PromptError
+from mote_backend.errors import ContextLengthError, InputError, ModelLoadError, MoTEError, PromptError
 from support.tiny_engine import byte_tokenizer, saved, tiny_model
 
 
@@ -153,6 +157,49 @@ async def test_a_timeout_holds_for_async_calls_and_streams() -> None:
         await slow.ainvoke("hi")
     with pytest.raises(TimeoutError):
         [chunk async for chunk in slow.astream("hi")]
+
+
+@pytest.mark.parametrize("timeout", ["soon", -1, float("nan"), True])
+def test_a_time_that_no_clock_can_wait_is_one_sentence(timeout: Any) -> None:
+    with pytest.raises(InputError, match="it is a number of seconds"):
+        chat(max_tokens=1).invoke("hi", timeout=timeout)
+    assert chat(max_tokens=1).invoke("hi", timeout=float("inf")).text == chat(max_tokens=1).invoke("hi").text
+
+
+def test_one_stop_text_is_a_text_and_not_its_letters() -> None:
+    whole = chat(max_tokens=60).invoke("hi").text
+    at = next(at for at in range(5, len(whole)) if whole.find(whole[at : at + 3]) == at)
+    for said in (chat(max_tokens=60).invoke("hi", stop=whole[at : at + 3]), chat().bind(stop="~|~").invoke("hi")):
+        assert said.text in (whole[:at], chat().invoke("hi").text)
+
+
+def test_a_copy_speaks_with_the_same_model() -> None:
+    one = chat()
+    other = copy.deepcopy(one)
+    assert other.invoke("hi").text == one.invoke("hi").text
+    assert other.engine() is one.engine()
+
+
+@pytest.mark.parametrize("form", ["text", "choice"])
+async def test_what_takes_long_to_make_ready_does_not_hold_up_the_others(form: str) -> None:
+    options = {"response_format": {"type": "choice", "choice": [f"number {n}" for n in range(10_000)]}}
+    text = "one and another " * 60_000 if form == "text" else "hi"
+    ticks = [time.monotonic()]
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(0.002)
+            ticks.append(time.monotonic())
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0.01)
+    began = time.monotonic()
+    with contextlib.suppress(ContextLengthError):
+        await chat(max_tokens=1).ainvoke(text, **(options if form == "choice" else {}))
+    took = time.monotonic() - began
+    ticking.cancel()
+    gaps = [after - before for before, after in itertools.pairwise([*ticks, time.monotonic()])]
+    assert max(gaps) < took / 2
 
 
 def test_a_folder_is_loaded_with_the_first_call_and_shared(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessageChunk
 from mote_backend.errors import InputError
 from mote_backend.grammar.grammar import Constraint, compile_grammar
 from mote_backend.tools.calls import ToolUse, chosen, short_id
+from mote_backend.tools.template import tool_syntax
 from support.chat_templates import GEMMA, GEMMA_RESPONSES, HARMONY, STYLES, WITHOUT_TOOLS, byte_level
 
 PLAN = {
@@ -186,6 +187,20 @@ def test_a_response_format_is_a_constraint(wanted: Any, kind: str) -> None:
 def test_what_cannot_be_done_is_one_sentence(options: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
         ToolUse.of(byte_level(WITHOUT_TOOLS), options)
+
+
+@pytest.mark.parametrize("tool", [5, "look", {"name": "look"}, {"function": {"name": ""}}, {"function": {"name": 5}}])
+def test_a_tool_in_no_form_is_one_sentence(tool: Any) -> None:
+    for tools in ([tool], tool):
+        with pytest.raises(InputError, match="A tool is"):
+            ToolUse.of(byte_level(STYLES["hermes"]), {"tools": tools})
+
+
+def test_a_syntax_is_read_once_whatever_number_of_settings_a_template_is_given() -> None:
+    tokenizer, settings = byte_level(STYLES["hermes"]), [{"number": number} for number in range(100)]
+    first, *_, last = [tool_syntax(tokenizer, template_kwargs=one) for one in settings]
+    assert tool_syntax(tokenizer, template_kwargs=settings[-1]) is last
+    assert tool_syntax(tokenizer, template_kwargs=settings[0]) is not first  # made anew: not all of them are kept
 
 
 def test_a_forced_call_has_no_other_format() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -14,7 +14,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from mote_backend.errors import InputError
+from mote_backend.errors import InputError, shown
 from mote_backend.tools.calls import chosen
 from mote_backend.tools.whole_json import WholeJsonParser, WholePydanticParser
 
@@ -69,13 +69,11 @@ def with_structured_output(
     if schema is None and method != "json_mode":
         raise InputError(f"method {method!r} needs a schema: a pydantic class, a TypedDict or a JSON schema.")
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-    told = {
-        "kwargs": {"method": method} | ({} if strict is None else {"strict": strict}),
-        "schema": None if schema is None else convert_to_json_schema(cast(Any, schema)),
-    }
+    described = None if schema is None else _json_schema(schema)
+    told = {"kwargs": {"method": method} | ({} if strict is None else {"strict": strict}), "schema": described}
     if method == "function_calling":
         assert schema is not None
-        name = convert_to_openai_tool(schema)["function"]["name"]
+        name = _described(schema, strict)["function"]["name"]
         llm = bind_tools(
             model,
             [schema],
@@ -93,7 +91,7 @@ def with_structured_output(
     else:
         wanted: dict[str, Any] = {"type": "json_object"}
         if method == "json_schema":
-            described = convert_to_json_schema(cast(Any, schema))
+            assert described is not None
             wanted = {
                 "type": "json_schema",
                 "json_schema": {"name": described.get("title", "reply"), "schema": described, "strict": True},
@@ -105,6 +103,16 @@ def with_structured_output(
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     without = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=llm) | parsed.with_fallbacks([without], exception_key="parsing_error")
+
+
+def _json_schema(schema: Any) -> dict[str, Any]:
+    try:
+        return convert_to_json_schema(schema)
+    except Exception as error:  # as above
+        raise InputError(
+            f"The schema is {shown(schema)}, which cannot be described: give a pydantic class, a TypedDict, or a JSON "
+            "schema with a title."
+        ) from error
 
 
 def _described(tool: Any, strict: bool | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from mote_backend.chat.messages import plain_messages
 from mote_backend.chat.prompt import prompt_ids
 from mote_backend.chat.reply import openai_logprobs, token_metadata, usage_of
 from mote_backend.chat.sampling import Sampling
-from mote_backend.errors import InputError
+from mote_backend.errors import InputError, shown
 from mote_backend.tools.calls import OPTIONS, MessageStream, ToolUse
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SAMPLING = frozenset("temperature top_p top_k min_p repetition_penalty max_token
 _OWN = frozenset("model timeout logprobs return_token_ids reply_prefix_ids chat_template chat_template_kwargs".split())
 _KNOWN = SAMPLING | _OWN | OPTIONS
 _ALIASES = {"max_completion_tokens": "max_tokens"}
+_MANY_CHARACTERS = 100_000
 IGNORED = frozenset("api_key max_retries stream streaming stream_usage ls_structured_output_format".split())
 """What LangChain's other models take and this one has no use for."""
 
@@ -36,6 +38,23 @@ def known_options(given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in _KNOWN:
             raise InputError(f"{key!r} is no option of a call; there are {', '.join(sorted(_KNOWN))}.")
     return named
+
+
+def is_laborious(messages: Sequence[BaseMessage], given: Mapping[str, Any]) -> bool:
+    """Whether a call takes long to make ready: text to tokenize, or a grammar to compile."""
+    sizes = (len(one.content) if isinstance(one.content, str) else len(str(one.content)) for one in messages)
+    return bool(given.get("response_format") or given.get("tools")) or sum(sizes) > _MANY_CHARACTERS
+
+
+def _seconds(timeout: Any) -> float | None:
+    """Of a whole call; none where it is not a number that a clock can wait."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise InputError(
+            f"timeout is {shown(timeout)}; it is a number of seconds, or None to wait as long as it takes."
+        )
+    return float(timeout) if timeout < threading.TIMEOUT_MAX else None
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,8 @@ class Call:
         """`options` are those of the model with those of the call over them."""
         template = {"chat_template": options.get("chat_template")}
         template["template_kwargs"] = options.get("chat_template_kwargs")
+        if not isinstance(template["template_kwargs"] or {}, Mapping):
+            raise InputError(f"chat_template_kwargs is {shown(template['template_kwargs'])}; give names with values.")
         use = ToolUse.of(engine.tokenizer, options, end_ids=engine.end_ids, **template)
         plain = plain_messages(messages, arguments_as_text=use.arguments_as_text, short_ids=use.short_ids)
         prompt = prompt_ids(engine.tokenizer, plain, tools=use.tools, **template)
@@ -73,7 +94,7 @@ class Call:
             engine=engine,
             request=Request(prompt, sampling, mask, skip_special_tokens=use.form is None),
             use=use,
-            timeout_s=options.get("timeout"),
+            timeout_s=_seconds(options.get("timeout")),
             metadata=metadata,
             logprobs=bool(options.get("logprobs") or sampling.top_logprobs),
             return_token_ids=bool(options.get("return_token_ids", True)),

@@ -21,8 +21,8 @@ from langchain_core.runnables.utils import AnyConfigurableField
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from mote_backend.chat.call import IGNORED, Call, known_options
-from mote_backend.errors import InputError
+from mote_backend.chat.call import IGNORED, Call, is_laborious, known_options
+from mote_backend.errors import InputError, shown
 from mote_backend.validation import refusal
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class Loaded:
         self.key = _KEYS.setdefault(model, uuid.uuid4().hex)
         """Tells the model from others of its name, for caches of replies."""
         self._engines: dict[int, Engine] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Loaded:
+        return self  # a copy of a chat model speaks with the same model
 
     def engine(self, max_batch: int) -> Engine:
         """The engine of this model, shared with all who hold the model."""
@@ -326,16 +329,25 @@ class ChatTransformers(BaseChatModel):
         mask, rest = self._mask(kwargs)
         now = known_options(rest)
         options = {name: getattr(self, name) for name in _PER_CALL} | now
-        options["stop"] = tuple(stop or options["stop"] or ())
+        options["stop"] = stop or options["stop"] or ()
         name = options.pop("model", None) or self.model
+        if not isinstance(name, str):
+            raise InputError(f"model is {shown(name)}; a call names a folder, or a model on the hub.")
         metadata = {"model_name": name, "model_provider": self._provider, **self._mask_metadata(mask)}
         return Call.of(self.engine(name), messages, options, mask, metadata)
 
     async def _acall(self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Call:
         name = kwargs.get("model") or self.model
-        if self.loaded is None and not self._is_loaded(name):
-            await asyncio.to_thread(self.engine, name)
+        loads = isinstance(name, str) and self.loaded is None and not self._is_loaded(name)
+        # What takes long must not hold up the other calls of the event loop.
+        if loads or is_laborious(messages, kwargs):
+            return await asyncio.to_thread(self._ready, messages, stop, kwargs)
         return self._call(messages, stop, kwargs)
+
+    def _ready(self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Call:
+        call = self._call(messages, stop, kwargs)
+        call.engine.prepare(call.request)
+        return call
 
     def _source(self, model: str) -> Source:
         from mote_backend.chat.loading import Source

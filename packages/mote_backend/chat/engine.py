@@ -18,7 +18,7 @@ from mote_backend.chat.context import context_of
 from mote_backend.chat.row import Listener, Row
 from mote_backend.chat.worker import Worker
 from mote_backend.errors import ContextLengthError, InputError
-from mote_backend.grammar.grammar import compile_grammar
+from mote_backend.grammar.grammar import Grammar, compile_grammar
 
 if TYPE_CHECKING:
     from mote_backend.steering import Steering
@@ -89,18 +89,21 @@ class Engine:
         ContextLengthError for one that is too long, MaskError for a mask that does not fit, SchemaError for an
         impossible constraint, EngineClosedError.
         """
-        sampling = request.sampling
         most_tokens = self._room(request)
         if request.mask:
             request.mask.check(self.steering.fingerprint)
-        grammar = None
-        if sampling.constraint is not None:
-            grammar = compile_grammar(sampling.constraint, self.tokenizer, sorted(self._worker.end_ids))
-        row = Row(request, most_tokens, grammar, listener)
+        row = Row(request, most_tokens, self.prepare(request), listener)
         if self._worker.process != os.getpid():
             self._start()  # threads do not survive a fork
         self._worker.put(row)
         return row.future
+
+    def prepare(self, request: Request) -> Grammar | None:
+        """Compile what the reply is held to, which may take a second; it is known then. SchemaError if it cannot be."""
+        constraint = request.sampling.constraint
+        if constraint is None:
+            return None
+        return compile_grammar(constraint, self.tokenizer, sorted(self._worker.end_ids))
 
     def complete(self, request: Request, timeout_s: float | None = None) -> Completion:
         """The whole reply. Raises TimeoutError after `timeout_s` seconds, and what `submit` raises."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from mote_backend.errors import InputError
+from mote_backend.errors import InputError, shown
 from mote_backend.grammar.grammar import Constraint
 from mote_backend.tools.grammar import call_grammar
 from mote_backend.tools.json_text import json_object
@@ -55,7 +55,7 @@ class ToolUse:
         if given is not None and not isinstance(given, Constraint):
             raise InputError(f"constraint is {type(given).__name__}; give a mote_backend Constraint.")
         wanted = given or _constraint(options.get("response_format"))
-        tools = tuple(options.get("tools") or ())
+        tools = _described(options.get("tools"))
         choice = chosen(options.get("tool_choice"), tools)
         if not tools or choice == "none":
             return cls(constraint=wanted)
@@ -149,6 +149,22 @@ class MessageStream:
             tool_call_chunks=chunks,
             additional_kwargs={"reasoning_content": added.reasoning} if added.reasoning else {},
         )
+
+
+def _described(tools: Any) -> tuple[Mapping[str, Any], ...]:
+    """The tools; InputError for one that is not in OpenAI's form."""
+    several = tuple(tools) if isinstance(tools, Sequence) and not isinstance(tools, str) else (tools,) if tools else ()
+    for tool in several:
+        function = tool.get("function") if isinstance(tool, Mapping) else None
+        name, parameters = (
+            (function.get("name"), function.get("parameters") or {}) if isinstance(function, Mapping) else (None, None)
+        )
+        if not isinstance(name, str) or not name or not isinstance(parameters, Mapping):
+            raise InputError(
+                f"A tool is {shown(tool)}; it is {{'type': 'function', 'function': {{'name': …, 'parameters': …}}}}, "
+                "as bind_tools makes it."
+            )
+    return several
 
 
 def chosen(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str:

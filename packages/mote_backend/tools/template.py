@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -33,14 +34,22 @@ def tool_syntax(
     """
     key = (chat_template or repr(tokenizer.chat_template), repr(sorted((template_kwargs or {}).items())))
     with _LOCK:
-        known = _KNOWN.setdefault(tokenizer, {})
-    if key not in known:
-        known[key] = _probed(tokenizer, {**(template_kwargs or {}), "chat_template": chat_template})
-    return known[key]
+        known = _KNOWN.setdefault(tokenizer, OrderedDict())
+        if key in known:
+            known.move_to_end(key)
+            return known[key]
+    syntax = _probed(tokenizer, {**(template_kwargs or {}), "chat_template": chat_template})
+    with _LOCK:
+        known[key] = syntax
+        while len(known) > _MOST_KNOWN:
+            known.popitem(last=False)
+    return syntax
 
 
+_MOST_KNOWN = 64
+"""Of one tokenizer: what a template is given can be another with each request."""
 _LOCK = threading.Lock()
-_KNOWN: WeakKeyDictionary[PreTrainedTokenizerBase, dict[tuple[str, str], CallSyntax]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[PreTrainedTokenizerBase, OrderedDict[tuple[str, str], CallSyntax]] = WeakKeyDictionary()
 
 
 def _probed(tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, Any]) -> CallSyntax:
