@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
 
+@dataclass
+class _Pause:
+    """From the first that evaluates a model to the last, for they may overlap in several threads."""
+
+    users: int
+    training: list[nn.Module]
+
+
+_LOCK = threading.Lock()
+_PAUSES: WeakKeyDictionary[nn.Module, _Pause] = WeakKeyDictionary()
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Each module in evaluation mode, then in the mode in which it was."""
-    training = [one for one in model.modules() if one.training]
-    for one in training:
-        one.training = False
+    """Each module in evaluation mode, then, once nobody evaluates the model any more, in the mode in which it was."""
+    with _LOCK:
+        pause = _PAUSES.setdefault(model, _Pause(0, []))
+        pause.users += 1
+        for one in [one for one in model.modules() if one.training]:
+            one.training = False
+            pause.training.append(one)
     try:
         yield
     finally:
-        for one in training:
-            one.training = True
+        with _LOCK:
+            pause.users -= 1
+            if not pause.users:
+                del _PAUSES[model]
+                for one in pause.training:
+                    one.training = True

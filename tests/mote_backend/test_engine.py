@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -17,6 +18,7 @@ from mote_backend.chat.completion import Completion, Piece, Request
 from mote_backend.chat.engine import Engine
 from mote_backend.chat.sampling import Sampling
 from mote_backend.errors import EngineClosedError, InputError, MaskError, MoTEError, UnsupportedModelError
+from mote_backend.evaluating import evaluating
 from mote_backend.grammar.grammar import Constraint
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import steer
@@ -114,6 +116,25 @@ def test_a_mask_that_the_family_cannot_take_is_the_error_of_its_own_request_as_i
         assert fine.result().tokens
         with pytest.raises(UnsupportedModelError, match='mode "remove" can'):
             refused.result()
+
+
+@pytest.mark.parametrize("way", [{}, {"temperature": 1.0, "seed": 0}, {"temperature": 1.0, "top_k": 3}])
+def test_a_model_whose_logits_are_no_numbers_gives_no_reply(way: dict[str, object]) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    with Engine(model, TOKENIZER) as engine, pytest.raises(MoTEError, match="logits are no numbers"):
+        engine.complete(request("a", **way))
+
+
+def test_a_model_in_training_trains_again_when_the_last_of_two_that_evaluate_it_is_done() -> None:
+    model = tiny_model().train()
+    model.lm_head.eval()
+    with contextlib.ExitStack() as last:
+        with evaluating(model):
+            last.enter_context(evaluating(model))
+        assert not any(one.training for one in model.modules())
+    assert [one for one in model.modules() if not one.training] == [model.lm_head]
 
 
 def test_a_stop_text_across_tokens_ends_its_row_alone(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from mote_backend.chat.completion import Request
 from mote_backend.chat.row import Row
 from mote_backend.chat.row_sampler import RowSampler
 from mote_backend.chat.sampling import Sampling
-from mote_backend.errors import InputError
+from mote_backend.errors import InputError, MoTEError
 from support.tiny_engine import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -96,14 +96,18 @@ def test_the_repetition_penalty_leaves_padding_out() -> None:
     assert row.tokens[0].id == 0
 
 
-def test_the_tiniest_temperature_is_greedy_and_logits_without_a_number_break_nothing() -> None:
+def test_the_tiniest_temperature_is_greedy() -> None:
     [row] = rows({"temperature": 1e-40, "seed": 0})
     drawn([row], torch.tensor([[1.0, 2.0]]))
     assert row.tokens[0].id == 1
-    [row] = rows({"temperature": 1.0, "seed": 0})
-    sampler = RowSampler([row], [0], 0)
-    sampler(torch.ones(1, 1, dtype=torch.long), torch.full((1, 4), float("nan")))
-    assert 0 <= row.tokens[0].id < 4
+
+
+def test_logits_that_are_no_numbers_fail_their_own_row_only() -> None:
+    broken, fine = rows({"temperature": 1.0, "seed": 0}, {"temperature": 1.0, "seed": 0})
+    logits = torch.tensor([[float("nan")] * 4, [1.0, 2.0, 3.0, 4.0]])
+    RowSampler([broken, fine], [0, 0], 0)(torch.ones(2, 1, dtype=torch.long), logits)
+    assert isinstance(broken.future.exception(timeout=0), MoTEError)
+    assert fine.tokens
 
 
 @pytest.mark.parametrize(

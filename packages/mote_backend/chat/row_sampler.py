@@ -21,8 +21,13 @@ from transformers import (
 from mote_backend.chat.completion import Token
 from mote_backend.chat.row import Row
 from mote_backend.chat.sampling import Sampling
+from mote_backend.errors import MoTEError
 
 _NEVER = float("-inf")
+_NO_NUMBERS = (
+    "The model's logits are no numbers, which comes of broken weights or of a dtype that is too small: load it anew, "
+    "in float32 or bfloat16."
+)
 _BELOW_ONE = 1 - 2**-50
 _COLDEST = 1e-5
 """Below this temperature the most likely token is taken: dividing by it would overflow."""
@@ -103,6 +108,8 @@ class RowSampler(LogitsProcessor):
         ]
 
     def _take(self, at: int, token: Token) -> None:
+        if math.isnan(token.logprob):
+            return self._rows[at].fail(MoTEError(_NO_NUMBERS))
         try:
             self._rows[at].take(token)
         except Exception as error:
