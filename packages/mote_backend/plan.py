@@ -48,6 +48,7 @@ class Plan:
     def __init__(self, tables: Tables, prompt_length: int | None = None) -> None:
         self._tables = tables
         self._prompt_length = prompt_length
+        self._told = prompt_length is not None
         self._rows: Tensor | slice | None = _FIRST if tables.masks == 1 and not tables.phased else None
         self.packed = False
         """The batch is packed, and said itself which token is whose."""
@@ -58,16 +59,17 @@ class Plan:
     @property
     def needs_prompt_length(self) -> bool:
         """Phases differ, and nobody said where the prompt ends."""
-        return self._tables.phased and self._prompt_length is None
+        return self._tables.phased and not self._told
 
     @property
     def phased(self) -> bool:
         """Whether it matters which tokens are the prompt's."""
         return self._tables.phased
 
-    def prompt_is(self, length: int) -> None:
-        """The first `length` columns of the batch are the prompt, its padding included."""
+    def prompt_is(self, length: int | None) -> None:
+        """The first `length` columns of the batch are the prompt, its padding included; None: another comes."""
         self._prompt_length = length
+        self._known.clear()
 
     def tokens_are(self, rows: Tensor, decode: Tensor | None = None) -> None:
         """For packed batches: which mask each token [tokens] has, and whether it is a generated one."""

@@ -273,12 +273,16 @@ def _masked_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
 def _generate(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Says where the prompt ends, which a forward of a prompt in chunks does not show."""
     state: _State = self.__dict__["_mote"]
+    generate = _unshadowed(self, state)
     plan = _PLANS.get().get(state.key)
-    if plan is not None and plan.needs_prompt_length:
-        given = args[0] if args else kwargs.get("inputs", kwargs.get("input_ids", kwargs.get("inputs_embeds")))
-        if isinstance(given, Tensor):
-            plan.prompt_is(given.shape[1])
-    return _unshadowed(self, state)(*args, **kwargs)
+    if plan is None or not plan.needs_prompt_length:
+        return generate(*args, **kwargs)
+    given = args[0] if args else kwargs.get("inputs", kwargs.get("input_ids", kwargs.get("inputs_embeds")))
+    plan.prompt_is(given.shape[1] if isinstance(given, Tensor) else None)
+    try:
+        return generate(*args, **kwargs)
+    finally:
+        plan.prompt_is(None)  # the next one's is another
 
 
 class _Begin:

@@ -98,6 +98,22 @@ def test_prompt_lookup_gives_the_tokens_of_plain_steps(model: Any, phase: str) -
     assert any(len(weights) not in (1, tokens.shape[1]) for _, weights in tap.calls[0]), "nothing was looked up"
 
 
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize("lengths", [(3, 11), (11, 3)])
+def test_each_run_in_a_block_has_a_prompt_of_its_own(model: Any, phase: Any, lengths: tuple[int, int]) -> None:
+    mask = ExpertMask(off=OFF.off, phase=phase)
+    runs = [PROMPTS[:, :length] for length in lengths]
+    alone = []
+    for tokens in runs:
+        with steer(model, mask):
+            alone.append(generate(model, tokens).tolist())
+    with steer(model, mask):
+        assert [generate(model, tokens).tolist() for tokens in runs] == alone
+    with steer(model, [mask, None, mask]):
+        together = [generate(model, tokens)[::2].tolist() for tokens in runs]
+    assert together == [rows[::2] for rows in alone]
+
+
 def test_beams_follow_their_row(model: Any) -> None:
     with steer(model, MASKS):
         together = generate(model, num_beams=3, num_return_sequences=2)
