@@ -125,10 +125,7 @@ class Steering:
 
     def detach(self) -> None:
         """Give the routers their forward back."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
-        _LIVE.discard(self.key)
+        _forget(self.key, self._hooks)
         _ATTACHED.pop(self.model, None)
         for module in [*(site.module for site in self.sites), self.model]:
             state = module.__dict__.get("_mote")
@@ -173,7 +170,7 @@ class Steering:
         if callable(getattr(self.model, "generate", None)):
             _shadow(self.model, "generate", _generate, self.key, None)
         _LIVE.add(self.key)
-        weakref.finalize(self, _LIVE.discard, self.key)
+        weakref.finalize(self, _forget, self.key, self._hooks)
         for module in _entrances(self.model):
             self._hooks.append(module.register_forward_pre_hook(_Begin(self.key), with_kwargs=True))
         _ATTACHED[self.model] = weakref.ref(self)
@@ -213,6 +210,14 @@ class Steering:
                     f"{type(self.model).__name__} cannot be run on a token, so that nothing proves that masks "
                     f"reach its routers ({type(error).__name__}: {error}); give its language model alone."
                 ) from error
+
+
+def _forget(key: _Key, hooks: list[Any]) -> None:
+    """What is left of a Steering ends here: also of one that nobody detached."""
+    for hook in hooks:
+        hook.remove()
+    hooks.clear()
+    _LIVE.discard(key)
 
 
 def _entrances(model: nn.Module) -> list[nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
 from dataclasses import replace
 
@@ -123,6 +124,14 @@ def test_a_long_steering_is_shared_and_outlives_the_blocks(model):
         steering.detach()
     with pytest.raises(InputError, match="was detached"), steering.apply(OFF):
         raise AssertionError
+
+
+def test_a_steering_that_is_forgotten_leaves_no_hooks(model):
+    hooks = [len(one._forward_pre_hooks) for one in model.modules()]
+    for _ in range(3):
+        Steering.of(model)
+        gc.collect()
+    assert [len(one._forward_pre_hooks) for one in model.modules()] == hooks
 
 
 def test_those_who_share_a_model_share_its_steering(model):
