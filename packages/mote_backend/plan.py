@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,8 +43,9 @@ def compile_tables(sites: Sequence[Site], masks: Sequence[ExpertMask | None], de
     return Tables(layers, len(masks), phased)
 
 
-class Plan:
-    """Tables, and the place of the forward that is running in the batch and in the sequence."""
+class Plan(threading.local):
+    """Tables, and the place of the forward that is running in the batch and in the sequence: of each thread its own,
+    since `asyncio.to_thread` and the like take a block's masks along."""
 
     def __init__(self, tables: Tables, prompt_length: int | None = None) -> None:
         self._tables = tables

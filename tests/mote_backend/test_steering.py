@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import threading
@@ -97,6 +98,22 @@ def test_each_thread_has_masks_of_its_own(model):
         one.join()
     assert wrong == []
     assert "_mote" not in model.__dict__
+
+
+def test_threads_that_share_a_block_do_not_disturb_each_other(model):
+    batches = [IDS, IDS[:, :2]]
+    expected = [under(model, [OFF, None, FORCED], ids) for ids in batches]
+
+    def run(ids):
+        with torch.no_grad():
+            return [model(input_ids=ids).logits for _ in range(15)]
+
+    async def together():
+        return await asyncio.gather(*(asyncio.to_thread(run, ids) for ids in batches))
+
+    with steer(model, [OFF, None, FORCED]):
+        for logits, one in zip(asyncio.run(together()), expected, strict=True):
+            assert all(torch.allclose(each, one, atol=1e-5) for each in logits)
 
 
 def test_a_copy_listens_to_nobody_until_it_is_attached(model):
