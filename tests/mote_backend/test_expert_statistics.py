@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mote_backend.ftri.statistics import benjamini_hochberg, fisher_p, newcombe_interval, welch
+from mote_backend.ftri.statistics import benjamini_hochberg, fisher_p, newcombe_interval, relabelling_p, welch
 
 SIZES = st.integers(1, 40)
 
@@ -80,6 +80,18 @@ def test_experts_that_are_constant_in_few_prompts_do_not_seem_certain():
     assert p[0] == pytest.approx(2 / math.comb(16, 8))
     assert p[1] == 1
     assert (low[0], high[0]) == (1, 1)
+
+
+def test_relabelling_gives_the_share_of_relabellings_that_bring_as_large_a_difference():
+    generator = np.random.default_rng(3)
+    a, b = generator.gamma(0.5, 1.0, 10) + 0.5, generator.gamma(0.5, 1.0, 50)
+    every = np.concatenate([a, b])
+    centred = every - every.mean()
+    found = relabelling_p(
+        np.array([a.mean() - b.mean()]), 10, 50, np.array([(centred**2).mean()]), np.array([(centred**3).mean()])
+    )
+    sums = np.array([generator.permutation(every)[:10].sum() for _ in range(20_000)])
+    assert found[0] == pytest.approx(2 * np.mean(sums >= a.sum()), rel=0.15)
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg():

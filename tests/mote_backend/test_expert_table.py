@@ -48,11 +48,11 @@ def test_planted_differences_are_found(tokens):
     assert {(row.layer, row.expert) for row in table.top(max_q=0.05)} == set(PLANTED)
 
 
-@pytest.mark.parametrize("tokens", [1, 5])
-def test_without_an_effect_nothing_is_found(tokens):
+@pytest.mark.parametrize(("tokens", "sizes"), [(1, (64, 64)), (5, (64, 64)), (1, (16, 300)), (5, (16, 300))])
+def test_without_an_effect_nothing_is_found(tokens, sizes):
     found = []
     for seed in range(20):
-        a, b = (activity(name, 64, seed=seed, tokens=tokens) for name in "AB")
+        a, b = (activity(name, size, seed=seed, tokens=tokens) for name, size in zip("AB", sizes, strict=True))
         table = tabulate(a, b)
         found.append(int((table.q < 0.05).sum()))
         assert (table.p <= 0.05).mean() < 0.12

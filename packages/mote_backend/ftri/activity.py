@@ -39,6 +39,8 @@ class Activity:
     """Sums of the observations."""
     squares: Floats
     """[F] sum of the squared observations."""
+    cubes: Floats
+    """[F] sum of the cubed observations, for the skewness of what is rare."""
     gates: Floats | None
     """[F] sum of the gate weights that the expert had, 0 where it was not selected; None if a router tells none."""
     tokens: int
@@ -66,6 +68,13 @@ class Activity:
         """[F] variance of an observation, with n - 1."""
         centred = self.squares - self.sample.total**2 / self.n
         return np.maximum(centred, 0.0) / max(self.n - 1, 1)
+
+    @property
+    def central_moments(self) -> tuple[Floats, Floats]:
+        """(second, third) of an observation, both [F], divided by n."""
+        mean, square = self.rates, self.squares / self.n
+        second = np.maximum(square - mean**2, 0.0)
+        return second, self.cubes / self.n - 3 * mean * square + 2 * mean**3
 
     @cached_property
     def layer(self) -> NDArray[np.int64]:
@@ -95,6 +104,7 @@ class Activity:
             experts=self.experts,
             sample=self.sample + other.sample,
             squares=self.squares + other.squares,
+            cubes=self.cubes + other.cubes,
             gates=None if self.gates is None or other.gates is None else self.gates + other.gates,
             tokens=self.tokens + other.tokens,
             binary=self.binary and other.binary,
@@ -112,7 +122,7 @@ class Accumulator:
         self._experts = tuple(experts)
         self._signs = balanced_signs(prompts, replicates, seed, stream)
         self._n = self._tokens = 0
-        self._total, self._squares, self._gates = np.zeros(size), np.zeros(size), np.zeros(size)
+        self._total, self._squares, self._cubes, self._gates = np.zeros((4, size))
         self._signed = np.zeros((replicates, size), np.float32)
         self._balance = np.zeros(replicates, np.int64)
         self._has_gates, self._binary = True, True
@@ -140,6 +150,7 @@ class Accumulator:
             experts=self._experts,
             sample=Sample(self._n, self._total, self._signed, self._balance),
             squares=self._squares,
+            cubes=self._cubes,
             gates=self._gates if self._has_gates else None,
             tokens=self._tokens,
             binary=self._binary,
@@ -153,6 +164,8 @@ class Accumulator:
         signs = np.stack([next(self._signs) for _ in range(len(rates))])
         self._n += len(rates)
         self._total += rates.sum(0, dtype=np.float64)
-        self._squares += np.einsum("nf,nf->f", rates, rates, dtype=np.float64)
+        squared = rates * rates
+        self._squares += squared.sum(0, dtype=np.float64)
+        self._cubes += np.einsum("nf,nf->f", squared, rates, dtype=np.float64)
         self._signed += signs.T.astype(np.float32) @ rates
         self._balance += signs.sum(0, dtype=np.int64)

@@ -17,7 +17,7 @@ from mote_backend.ftri.activity import Activity
 from mote_backend.ftri.expert_table import ExpertTable
 from mote_backend.ftri.prompts import PromptSet, check_contrast
 from mote_backend.ftri.resampling import chance_difference, stability
-from mote_backend.ftri.statistics import benjamini_hochberg, fisher_p, newcombe_interval, welch
+from mote_backend.ftri.statistics import benjamini_hochberg, fisher_p, newcombe_interval, relabelling_p, welch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,7 +115,8 @@ def tabulate(
     model: Fingerprint | None = None,
 ) -> ExpertTable:
     """The table of one contrast, from what was recorded. With one token a prompt: Newcombe's interval and Fisher's
-    exact test, right for rare experts too; with more: Welch's t on the prompts' rates or sums."""
+    exact test, right for rare experts too; with more, on the prompts' rates or sums: Welch's t, and for the p-value
+    what relabelling the prompts gives where that is larger."""
     if not others:
         raise InputError("A contrast needs an activity to compare with; give one or more.")
     a, b = target, reduce(add, others)
@@ -127,6 +128,8 @@ def tabulate(
         p = fisher_p(k_a, a.n, k_b, b.n)
     else:
         low, high, p = welch(a.rates, a.variances, a.n, b.rates, b.variances, b.n)
+        variance, third = (a + b).central_moments
+        p = np.maximum(p, relabelling_p(a.rates - b.rates, a.n, b.n, variance, third))
     unknown = np.full(len(p), np.nan)
     gate_a, gate_b = a.gate_means, b.gate_means
     return ExpertTable(
