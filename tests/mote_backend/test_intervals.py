@@ -27,7 +27,6 @@ def test_so_does_a_difference_and_turned_round_it_is_its_negative(pairs):
 
 def test_nothing_is_certain_where_all_agree():
     assert mean([1.0] * 10).low < 0.75
-    assert difference([1.0] * 10, [0.0] * 10).high > -1 or difference([1.0] * 10, [0.0] * 10).high < 0
     assert -1 <= difference([1.0] * 10, [0.0] * 10).low < -0.9 < difference([1.0] * 10, [0.0] * 10).high < -0.5
     assert difference([0.5] * 10, [0.5] * 10).high > 0
     assert (mean([]).low, mean([]).high) == (0, 1)

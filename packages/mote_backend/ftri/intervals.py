@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_Z = 1.959963984540054
+from mote_backend.ftri.statistics import Z95, wilson
+
 RESAMPLES = 4000
 """Bootstrap samples: the ends of an interval then vary by about 1 % of its width from seed to seed."""
 
@@ -28,14 +29,15 @@ class Estimate:
 
 
 def mean(scores: Sequence[float], *, seed: int = 0) -> Estimate:
-    """The mean score. Scores of 0 and 1: Wilson's interval (JASA 22, 1927); others: Bayesian bootstrap over prompts.
+    """The mean score. Scores of 0 and 1: Wilson's interval; others: Bayesian bootstrap over prompts.
 
     Without scores the interval is all of 0 to 1.
     """
     if not scores:
         return Estimate(0.0, 0.0, 1.0, 0)
     if set(scores) <= {0.0, 1.0}:
-        return _wilson(sum(scores), len(scores))
+        share, low, high = (float(one[0]) for one in wilson(np.array([sum(scores)]), len(scores)))
+        return Estimate(share, low, high, len(scores))
     return _bootstrap(np.asarray(scores), seed, (0.0, 1.0))
 
 
@@ -56,17 +58,10 @@ def difference(before: Sequence[float], after: Sequence[float], *, seed: int = 0
     more = sum(b < a for b, a in zip(before, after, strict=True))
     less = sum(b > a for b, a in zip(before, after, strict=True))
     up, down = (more + 1) / (n + 2), (less + 1) / (n + 2)
-    half = _Z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
     value = (more - less) / n
     low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
     return Estimate(value, min(low, value), max(high, value), n)
-
-
-def _wilson(hits: float, n: int) -> Estimate:
-    p = hits / n
-    centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return Estimate(p, min(p, centre - half), max(p, centre + half), n)
 
 
 def _bootstrap(

@@ -22,10 +22,18 @@ _CELLS = 4_000_000
 """Cells of the table of hypergeometric tails that are held at once: 32 MB for each of its few copies."""
 
 
+def wilson(k: Floats, n: int) -> tuple[Floats, Floats, Floats]:
+    """(share, low, high), each [F], of k of n: Wilson's 95 % interval (JASA 22, 1927)."""
+    p = k / n
+    centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
+    return p, np.minimum(centre - half, p), np.maximum(centre + half, p)
+
+
 def newcombe_interval(k_a: Floats, n_a: int, k_b: Floats, n_b: int) -> tuple[Floats, Floats]:
     """95 % interval [F] of the difference of two proportions, k of n each: Newcombe's hybrid of two Wilson intervals
     (Statistics in Medicine 17, 1998, method 10), which covers well for rare and for constant experts too."""
-    (p_a, low_a, high_a), (p_b, low_b, high_b) = _wilson(k_a, n_a), _wilson(k_b, n_b)
+    (p_a, low_a, high_a), (p_b, low_b, high_b) = wilson(k_a, n_a), wilson(k_b, n_b)
     difference = p_a - p_b
     low = difference - np.hypot(p_a - low_a, high_b - p_b)
     high = difference + np.hypot(high_a - p_a, p_b - low_b)
@@ -118,13 +126,6 @@ def benjamini_hochberg(p: Floats) -> Floats:
     q = np.empty_like(p)
     q[order] = np.minimum.accumulate(stepped[::-1])[::-1]
     return q.clip(0.0, 1.0)
-
-
-def _wilson(k: Floats, n: int) -> tuple[Floats, Floats, Floats]:
-    p = k / n
-    centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
-    return p, np.minimum(centre - half, p), np.maximum(centre + half, p)
 
 
 def _t_tails(t: Floats, df: Floats) -> Floats:
