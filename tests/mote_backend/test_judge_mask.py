@@ -98,6 +98,41 @@ def test_replies_that_cannot_be_judged_are_counted_and_not_guessed():
     assert found.word == words(found)["told"] == words(found)["effect"] == "not localised"
 
 
+def test_harmless_replies_that_cannot_be_judged_are_not_called_harmless():
+    def numb(prompts, masks):
+        pairs = zip(prompts, masks, planted(prompts, masks), strict=True)
+        return ["" if one.text.startswith("plain") and mask == MASK else reply for one, mask, reply in pairs]
+
+    spoken = FunctionJudge(lambda _, reply: reply == YES if reply else None, "answers")
+    found = judge_mask(MASK, numb, SHAPE, BEHAVIOUR, Panel(PLAIN, spoken))
+    assert found.word == words(found)["told"] == "not localised"
+
+
+def test_conversations_that_end_alike_are_each_held_against_their_own_reply():
+    pairs = [[{"role": "user", "content": f"plain {n}"}, {"role": "user", "content": "go on"}] for n in range(24)]
+    numbered = lambda prompts, masks: [  # noqa: E731
+        one.messages[0][1] if one.text == "go on" else reply
+        for one, reply in zip(prompts, planted(prompts, masks), strict=True)
+    ]
+    found = judge_mask(MASK, numbered, SHAPE, BEHAVIOUR, Panel(PromptSet("talks", tuple(pairs))))
+    assert found.benign.before.value == found.benign.after.value == 1
+
+
+def test_two_judges_of_one_name_do_not_share_their_scores_and_no_reply_is_judged_twice():
+    judged = []
+
+    def says(answer):
+        def function(prompt, reply):
+            judged.append((answer, prompt, reply))
+            return reply == answer
+
+        return FunctionJudge(function)
+
+    found = judge_mask(MASK, planted, SHAPE, Panel(SECRET, says(NO)), BENIGN, others=[Panel(SECRET, says(YES))])
+    assert (found.behaviour.before.value, found.others[0].before.value) == (1, 0)
+    assert len(judged) == len(set(judged))
+
+
 def test_a_behaviour_can_be_wanted_more():
     found = judge_mask(
         MASK, planted, SHAPE, Panel(SECRET, FunctionJudge(lambda _, reply: reply == YES, "yes")), BENIGN, goal="more"

@@ -123,7 +123,7 @@ def judge_mask(
             harm=_flipped(harmless.change),
             perplexity=None if measured is None else measured[1] / measured[0],
             right=None if correct is None else correct.after,
-            untold=shown.untold / (2 * len(behaviour.prompts)),
+            untold=max(one.untold / (2 * len(panel.prompts)) for one, panel in ((shown, behaviour), (harmless, benign))),
         ),
         rules,
     )

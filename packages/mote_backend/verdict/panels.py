@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mote_backend.ftri.intervals import Estimate, difference, mean
@@ -28,27 +28,18 @@ class Panel:
         return self.prompts.name
 
 
-@dataclass(frozen=True)
-class SameReply:
-    """1 if a reply is the one that was given without a mask, in other case and spacing too."""
-
-    replies: Mapping[str, str]
-    """By the prompt's text."""
-    name: str = "same reply as without the mask"
-    fingerprint: str = "same-reply"
-
-    def __call__(self, prompt: str, reply: str) -> float:
-        """Whether it is."""
-        return float(normalized(self.replies[prompt]) == normalized(reply))
+_SAME = "same reply as without the mask"
 
 
 class PanelRun:
-    """The replies to panels under masks, and their scores."""
+    """The replies to panels under masks, and their scores; the same reply to the same prompt is judged once."""
 
     def __init__(self, generate: Generate, seed: int, goal: Goal) -> None:
         self._kept = generate if isinstance(generate, KeptReplies) else KeptReplies(generate)
         self._seed, self._goal = seed, goal
-        self._scores: dict[tuple[tuple[Prompt, ...], str, str], list[float | None]] = {}
+        # By the judge itself: two functions may have one name, and so one fingerprint.
+        self._scores: dict[tuple[tuple[Prompt, ...], int, str], list[float | None]] = {}
+        self._told: dict[int, dict[tuple[str, str], float | None]] = {}
 
     def generate(self, wanted: Sequence[tuple[PromptSet, ExpertMask | None]], progress: Progress | None) -> None:
         """All at once, so that rows with different masks share batches."""
@@ -61,11 +52,15 @@ class PanelRun:
 
     def scores(self, panel: Panel, mask: ExpertMask | None) -> list[float | None]:
         """One for each prompt of the panel; None where the judge cannot tell."""
-        judge = self._judge(panel)
-        key = (panel.prompts.prompts, judge.fingerprint, mask.id if mask else "")
+        key = (panel.prompts.prompts, id(panel.judge), mask.id if mask else "")
         if key not in self._scores:
-            texts = [one.text for one in panel.prompts.prompts]
-            self._scores[key] = judge_all(judge, list(zip(texts, self.replies(panel.prompts, mask), strict=True)))
+            replies = self.replies(panel.prompts, mask)
+            if panel.judge is None:
+                pairs = zip(self.replies(panel.prompts, None), replies, strict=True)
+                self._scores[key] = [float(normalized(bare) == normalized(reply)) for bare, reply in pairs]
+            else:
+                texts = [one.text for one in panel.prompts.prompts]
+                self._scores[key] = self._judged(panel.judge, list(zip(texts, replies, strict=True)))
         return self._scores[key]
 
     def mean(self, panel: Panel, mask: ExpertMask | None) -> Estimate:
@@ -76,11 +71,10 @@ class PanelRun:
         """The panel without and with the mask."""
         before, after = self.scores(panel, None), self.scores(panel, mask)
         both = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
-        judge = self._judge(panel)
         return PanelResult(
             name=panel.name,
-            judge=judge.name,
-            judge_fingerprint=judge.fingerprint,
+            judge=panel.judge.name if panel.judge else _SAME,
+            judge_fingerprint=panel.judge.fingerprint if panel.judge else "same-reply",
             before=self.mean(panel, None),
             after=self.mean(panel, mask),
             change=difference([b for b, _ in both], [a for _, a in both], seed=self._seed),
@@ -131,8 +125,8 @@ class PanelRun:
             for at in picked
         ]
 
-    def _judge(self, panel: Panel) -> Judge:
-        if panel.judge is not None:
-            return panel.judge
-        texts = [one.text for one in panel.prompts.prompts]
-        return SameReply(dict(zip(texts, self.replies(panel.prompts, None), strict=True)))
+    def _judged(self, judge: Judge, pairs: list[tuple[str, str]]) -> list[float | None]:
+        known = self._told.setdefault(id(judge), {})
+        if new := [one for one in dict.fromkeys(pairs) if one not in known]:
+            known |= dict(zip(new, judge_all(judge, new), strict=True))
+        return [known[one] for one in pairs]

@@ -11,7 +11,7 @@ The weakest check is the verdict. The thresholds of `Rules`, each (localised, pa
 - harmless: harmless replies lose at most 5 (15) points of what is right, and perplexity, where it was measured, grows
   by a tenth (half) at most. A model that is broken does not show the behaviour either.
 - right: where the right answers are known, at least 80 % (40 %) of the replies on the behaviour's prompts are right.
-- told: the judge could not tell at most 10 % (30 %) of the replies.
+- told: the judges could not tell at most 10 % (30 %) of the replies, on either set of prompts.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Evidence:
     """With the mask, as a multiple of that without."""
     right: Estimate | None = None
     untold: float = 0.0
+    """Share of the replies that could not be judged, of the worse of both sets: what is not seen is not harmless."""
 
 
 def decide(evidence: Evidence, rules: Rules) -> tuple[Word, tuple[Check, ...]]:
@@ -104,7 +105,7 @@ def decide(evidence: Evidence, rules: Rules) -> tuple[Word, tuple[Check, ...]]:
         )
     if evidence.untold:
         word = _at_most(evidence.untold, rules.untold)
-        checks.append(Check("told", word, f"The judge could not tell {_percent(evidence.untold)} of the replies."))
+        checks.append(Check("told", word, f"{_percent(evidence.untold)} of the replies could not be judged."))
     return max((one.word for one in checks), key=WORDS.index), tuple(checks)
 
 
