@@ -46,6 +46,13 @@ def test_with_matched_use_the_stand_ins_are_used_about_as_often():
     assert drawn == {(0, expert) for expert in range(9, 15)}
 
 
+def test_with_matched_use_one_expert_has_as_many_controls_as_are_asked_for_if_its_layer_holds_them():
+    usage = {(0, expert): expert / 15 for expert in range(16)}
+    for expert in (0, 7, 15):
+        one = ExpertMask(off=frozenset({(0, expert)}))
+        assert [len(random_masks(one, SHAPE, draws, usage=usage)) for draws in (6, 10, 99)] == [6, 10, 15]
+
+
 @pytest.mark.parametrize("draws", [1, 10])
 def test_a_layer_without_others_has_no_control(draws):
     assert random_masks(ExpertMask(off=frozenset((1, expert) for expert in range(6))), SHAPE, draws) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import comb
+from math import comb, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mote_backend.ftri.expert_table import ExpertTable
 
 _ALIKE = 6
-"""With matched use, an expert is replaced by one of so many whose use is nearest."""
+"""With matched use, an expert is replaced by one of so many whose use is nearest, or of more where so many do not
+make as many different masks as are asked for."""
 
 
 def switched(mask: ExpertMask) -> list[Expert]:
@@ -61,19 +62,24 @@ def replacements(
         layer: [(layer, number) for number in range(model.experts[layer]) if (layer, number) not in its]
         for layer, its in layers.items()
     }
-    ways = 1
-    for layer, its in layers.items():
-        ways *= comb(len(free[layer]), len(its))
+
+    def ways(most: int) -> int:
+        """How many sets there are of stand-ins from so many experts of each layer."""
+        return prod(comb(min(most, len(free[layer])), len(its)) for layer, its in layers.items())
+
+    widest = max(model.experts)
+    wanted = min(draws, ways(widest))
+    near = next(one for one in range(_ALIKE, max(widest, _ALIKE) + 1) if one >= widest or ways(one) >= wanted)
     found: dict[frozenset[Expert], dict[Expert, Expert]] = {}
     tries = 0
-    while len(found) < min(draws, ways) and tries < 50 * draws:
+    while len(found) < wanted and tries < 50 * draws:
         tries += 1
         drawn: dict[Expert, Expert] = {}
         for layer, its in layers.items():
             left = list(free[layer])
             for position in random.permutation(len(its)):
                 expert = its[position]
-                choice = left if usage is None else _alike(expert, left, usage)
+                choice = left if usage is None else _alike(expert, left, usage, near)
                 stand_in = choice[int(random.integers(len(choice)))]
                 drawn[expert] = stand_in
                 left.remove(stand_in)
@@ -92,6 +98,6 @@ def replaced(mask: ExpertMask, by: Mapping[Expert, Expert]) -> ExpertMask:
     )
 
 
-def _alike(expert: Expert, left: list[Expert], usage: Mapping[Expert, float]) -> list[Expert]:
+def _alike(expert: Expert, left: list[Expert], usage: Mapping[Expert, float], near: int) -> list[Expert]:
     own = usage.get(expert, 0.0)
-    return sorted(left, key=lambda one: (abs(usage.get(one, 0.0) - own), one))[:_ALIKE]
+    return sorted(left, key=lambda one: (abs(usage.get(one, 0.0) - own), one))[:near]
