@@ -70,6 +70,7 @@ class Replies:
     def _batch(self, rows: list[list[int]], masks: list[ExpertMask | None]) -> list[str]:
         import torch
 
+        from mote_backend.evaluating import evaluating
         from mote_backend.padding import left_padded
         from mote_backend.steering import steer
 
@@ -77,7 +78,7 @@ class Replies:
         ids, attention = left_padded(rows, model.device)
         pad = self._tokenizer.pad_token_id
         options = {"pad_token_id": pad if pad is not None else self._tokenizer.eos_token_id}
-        with torch.no_grad(), steer(model, masks):
+        with torch.no_grad(), evaluating(model), steer(model, masks):
             tokens = model.generate(
                 input_ids=ids,
                 attention_mask=attention,
