@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mote_backend.errors import InputError
-from mote_backend.ftri.perplexity import perplexity
+from mote_backend.ftri.perplexity import perplexity, reply_perplexity
 from mote_backend.ftri.prompt_tokens import encode
-from mote_backend.ftri.prompts import Prompt
+from mote_backend.ftri.prompts import Prompt, PromptSet
 from mote_backend.ftri.replies import KeptReplies, Replies
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import steer
@@ -93,6 +93,17 @@ def test_a_file_of_something_else_and_a_generator_that_loses_replies_are_refused
         Replies(None, None, max_tokens=0)
 
 
+def test_a_model_in_training_replies_as_it_would_in_use():
+    model = lively_model()
+    made = Replies(model, TOKENIZER, max_tokens=3)
+    expected = made(PROMPTS, [None] * len(PROMPTS))
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.9
+    model.train()
+    assert made(PROMPTS, [None] * len(PROMPTS)) == expected
+    assert all(one.training for one in model.modules())
+
+
 def test_perplexity_is_that_of_each_text_alone_and_a_mask_moves_it(model):
     texts = ["w1 w2 w3 w4", "w5 w6"]
     told = 0.0
@@ -130,3 +141,16 @@ def test_only_a_replys_tokens_count_and_a_mask_for_one_phase_tells_them_from_the
 def test_a_text_without_a_token_to_predict_is_refused(model):
     with pytest.raises(InputError, match="no text with a token to predict"):
         perplexity(model, TOKENIZER, ["w1"])
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_the_perplexity_of_replies_is_that_of_the_right_ones_or_else_of_those_without_a_mask(model, raw):
+    given = PromptSet("both", ({"prompt": "w1 w2", "reply": "w3 w4"}, "w5 w6"))
+    replies = Replies(model, TOKENIZER, max_tokens=3, raw=raw)
+    own = replies(given.prompts[1:], [None])[0]
+    texts = [given.prompts[0], {"prompt": "w5 w6", "reply": own}]
+    measured = reply_perplexity(model, TOKENIZER, given, replies, raw=raw)
+    for mask in (None, MASKS[1]):
+        assert measured(mask) == perplexity(model, TOKENIZER, texts, mask, raw=raw)
+    mute = reply_perplexity(model, TOKENIZER, PromptSet("one", ("w5",)), lambda prompts, masks: ["" for _ in prompts])
+    assert mute(None) is None

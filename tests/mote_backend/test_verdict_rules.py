@@ -14,7 +14,7 @@ def points(value, half=0.05, n=96):
 
 GOOD = Evidence(
     before=points(0.98), taken=points(0.95), beyond=points(0.94), random_taken=(0.0, 0.02) * 5, experts=4,
-    experts_in_all=128, harm=points(0.01), perplexity=1.01, right=points(0.92),
+    experts_in_all=128, harm=points(0.01), perplexity=(1.5, 1.52), right=points(0.92),
 )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_few_experts_that_act_alone_and_harm_nothing_are_localised():
         ("specific", {"random_taken": (0.4,) * 10}, {"random_taken": (0.8,) * 10}),
         ("few", {"experts": 12}, {"experts": 60}),
         ("harmless", {"harm": points(0.1)}, {"harm": points(0.4)}),
-        ("perplexity", {"perplexity": 1.3}, {"perplexity": 4.0}),
+        ("perplexity", {"perplexity": (2.0, 2.6)}, {"perplexity": (2.0, 8.0)}),
         ("right", {"right": points(0.6)}, {"right": points(0.1)}),
         ("told", {"untold": 0.2}, {"untold": 0.6}),
     ],

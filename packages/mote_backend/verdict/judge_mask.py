@@ -32,7 +32,7 @@ def judge_mask(
     others: Sequence[Panel] = (),
     right: Judge | None = None,
     usage: Mapping[Expert, float] | None = None,
-    perplexity: Callable[[ExpertMask | None], float] | None = None,
+    perplexity: Callable[[ExpertMask | None], float | None] | None = None,
     goal: Goal = "less",
     draws: int = 10,
     seed: int = 0,
@@ -55,7 +55,8 @@ def judge_mask(
         others: Further contrasts, such as near misses; reported, without a say in the word.
         right: Which replies to the behaviour's prompts are right with the mask: that it is gone does not make them so.
         usage: How often each expert is used (rates of a table); random experts are then drawn among those used alike.
-        perplexity: Of harmless texts under a mask, such as a partial of `perplexity`.
+        perplexity: Of harmless texts under a mask, such as `reply_perplexity` or a partial of `perplexity`; None if
+            there are none.
         goal: Whether the mask is to make the behaviour less, or more.
         draws: Random masks.
         examples: Prompts whose replies are kept, of each panel.
@@ -110,7 +111,8 @@ def judge_mask(
     own = controls.get(len(switched(mask)), [])
     beyond = run.beyond(behaviour, mask, own, goal)
     correct = run.result(Panel(behaviour.prompts, right), mask) if right else None
-    measured = None if perplexity is None else (perplexity(None), perplexity(mask))
+    bare, masked = (None, None) if perplexity is None else (perplexity(None), perplexity(mask))
+    measured = None if bare is None or masked is None else (bare, masked)
     by_force = run.forced(borderline, forced_masks) if borderline and forced_masks else None
     word, checks = decide(
         Evidence(
@@ -121,7 +123,7 @@ def judge_mask(
             experts=len(switched(mask)),
             experts_in_all=sum(model.experts),
             harm=_flipped(harmless.change),
-            perplexity=None if measured is None else measured[1] / measured[0],
+            perplexity=measured,
             right=None if correct is None else correct.after,
             untold=max(one.untold / (2 * len(panel.prompts)) for one, panel in ((shown, behaviour), (harmless, benign))),
         ),

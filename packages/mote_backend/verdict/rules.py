@@ -70,8 +70,8 @@ class Evidence:
     experts_in_all: int
     harm: Estimate
     """What harmless replies lose."""
-    perplexity: float | None = None
-    """With the mask, as a multiple of that without."""
+    perplexity: tuple[float, float] | None = None
+    """Of harmless texts, without and with the mask."""
     right: Estimate | None = None
     untold: float = 0.0
     """Share of the replies that could not be judged, of the worse of both sets: what is not seen is not harmless."""
@@ -90,14 +90,7 @@ def decide(evidence: Evidence, rules: Rules) -> tuple[Word, tuple[Check, ...]]:
         _harmless(evidence, rules),
     ]
     if evidence.perplexity is not None:
-        word = _at_most(evidence.perplexity, rules.perplexity)
-        checks.append(
-            Check(
-                "perplexity",
-                word,
-                f"Perplexity on harmless texts is {evidence.perplexity:.2f} times that without the mask.",
-            )
-        )
+        checks.append(_perplexity(*evidence.perplexity, rules))
     if evidence.right is not None:
         word = _at_least(evidence.right.value, rules.right)
         checks.append(
@@ -151,6 +144,11 @@ def _few(evidence: Evidence, rules: Rules) -> Check:
 def _harmless(evidence: Evidence, rules: Rules) -> Check:
     word = _at_most(evidence.harm.value, rules.harm)
     return Check("harmless", word, f"Harmless replies lose {_points(evidence.harm)}.")
+
+
+def _perplexity(bare: float, masked: float, rules: Rules) -> Check:
+    said = f"Perplexity of harmless texts is {bare:.4g} without the mask and {masked:.4g} with it"
+    return Check("perplexity", _at_most(masked / bare, rules.perplexity), f"{said}, {masked / bare:.2f} times as much.")
 
 
 def _at_least(value: float, thresholds: Thresholds) -> Word:
