@@ -5,10 +5,9 @@ from mote_backend.errors import InputError, MaskError, PromptError
 from mote_backend.ftri.behaviour import first_token, instead_of
 from mote_backend.ftri.contrast import contrast
 from mote_backend.ftri.greedy import Search
-from mote_backend.ftri.measure import Measured
 from mote_backend.ftri.probe import Probe
 from mote_backend.ftri.prompts import PromptSet
-from mote_backend.ftri.selection import candidate_experts, select
+from mote_backend.ftri.selection import FORMAT, Selection, candidate_experts, select
 from mote_backend.judging.judges import FunctionJudge
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import steer
@@ -152,9 +151,16 @@ def test_first_tokens_are_read_from_texts():
             first_token(TOKENIZER, wrong)
 
 
-def test_a_selection_is_plain_json(model, likely):
-    import json
-
-    data = json.loads(json.dumps(select(model, TOKENIZER, SHOWN, HARMLESS, likely, EVERY[:4]).to_json()))
-    assert data["mask"]["format"].startswith("polyroute-mask")
-    assert Measured(**data["start"]).drift == 0
+def test_a_selection_is_read_back_from_its_file_and_still_refuses_the_prompts_that_led_to_it(model, likely, tmp_path):
+    found = select(model, TOKENIZER, SHOWN, HARMLESS, likely, EVERY, profiled=[["w9 w9"]], name="kept")
+    found.save(tmp_path / "kept.selection")
+    again = Selection.load(tmp_path / "kept.selection")
+    assert (again, again.mask.name, again.mask.model) == (found, "kept", found.mask.model)
+    again.check_unseen(PromptSet("fresh", ("w1 w2",)))
+    for seen in ("w9 w9", SHOWN[0], HARMLESS[0]):
+        with pytest.raises(PromptError, match="1 prompts of 'stale' were used to select the mask"):
+            again.check_unseen(PromptSet("stale", ("w1 w2", seen)))
+    for wrong, said in (({}, "needs the format"), ([], "needs the format"), ({"format": FORMAT}, "cannot be read")):
+        with pytest.raises(InputError, match=said) as error:
+            Selection.from_json(wrong)
+        assert "\n" not in str(error.value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mote_backend.errors import InputError, PromptError
@@ -18,12 +21,15 @@ from mote_backend.judging.judges import Judge, digest
 from mote_backend.mask import Expert, ExpertMask
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from torch import nn
 
     from mote_backend.ftri.behaviour import Behaviour
     from mote_backend.ftri.expert_table import ExpertTable
 
 Switch = Literal["off", "on"]
+
+FORMAT = "polyroute-selection/1"
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,56 @@ class Selection:
     """Digests of the prompts that were used; no verdict may rest on them."""
     seconds: float
 
+    def check_unseen(self, *sets: PromptSet) -> None:
+        """Raise PromptError if a prompt of these sets was used here: a verdict on it would be too kind."""
+        for one in sets:
+            if both := prompt_digests(one) & self.seen:
+                raise PromptError(
+                    f"{len(both)} prompts of {one.name!r} were used to select the mask; a verdict needs prompts that "
+                    "the selection has not seen."
+                )
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {**asdict(replace(self, mask=ExpertMask())), "mask": self.mask.to_json(), "seen": sorted(self.seen)}
+        plain = {**asdict(replace(self, mask=ExpertMask())), "mask": self.mask.to_json(), "seen": sorted(self.seen)}
+        return {"format": FORMAT, **plain}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Selection:
+        """The reverse of `to_json`. InputError says what is wrong."""
+        from pydantic import ValidationError
+
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            raise InputError(f"This is no selection; it needs the format {FORMAT!r}.")
+        fields = {key: value for key, value in data.items() if key != "format"}
+        try:
+            return _adapter().validate_python({**fields, "mask": ExpertMask.from_json(data.get("mask", {}))})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"The selection cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}."
+            ) from None
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON."""
+        Path(path).write_text(json.dumps(self.to_json(), ensure_ascii=False), encoding="utf-8")
+
+    @staticmethod
+    def load(path: str | Path) -> Selection:
+        """Read what `save` wrote; InputError if the file is missing or no selection."""
+        try:
+            return Selection.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"The selection {path} cannot be read: {error.strerror or error}.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            raise InputError(f"The selection {path} is no JSON.") from None
+
+
+@cache
+def _adapter() -> TypeAdapter[Selection]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Selection)
 
 
 def candidate_experts(table: ExpertTable, count: int = 32) -> list[Expert]:
@@ -74,6 +127,7 @@ def select(
     switch: Switch = "off",
     options: Search | None = None,
     like: ExpertMask | None = None,
+    profiled: Iterable[PromptSet | Iterable[Any]] = (),
     evaluation: Iterable[PromptSet | Iterable[Any]] = (),
     name: str | None = None,
     generate: Generate | None = None,
@@ -94,6 +148,7 @@ def select(
         switch: Off, or forced on. Off makes the behaviour less and on makes it more, unless `options` say otherwise.
         options: Aim and stop rule.
         like: A mask whose phase, mode and force the new one gets.
+        profiled: Sets of prompts that the candidates come from, beside those above: no verdict may rest on them either.
         evaluation: Sets of prompts kept for the verdict; PromptError if one of theirs is used here.
         generate: What makes replies for a judge; None: `Replies` of 32 tokens.
         max_rows: Rows of a forward pass, which hold as many candidates as fit.
@@ -104,7 +159,7 @@ def select(
 
     started = time.perf_counter()
     sets = PromptSet.of(shown, "shown"), PromptSet.of(harmless, "harmless")
-    seen = _checked(sets, evaluation)
+    seen = _checked(sets, profiled, evaluation)
     if options is None:
         options = Search(less=switch == "off")
     shape = fingerprint(model, find_sites(model))
@@ -159,21 +214,26 @@ def prompt_digests(prompts: PromptSet) -> frozenset[str]:
     return frozenset(digest(one.messages) for one in prompts.prompts)
 
 
-def _checked(sets: tuple[PromptSet, PromptSet], evaluation: Iterable[PromptSet | Iterable[Any]]) -> frozenset[str]:
+def _checked(
+    sets: tuple[PromptSet, PromptSet],
+    profiled: Iterable[PromptSet | Iterable[Any]],
+    evaluation: Iterable[PromptSet | Iterable[Any]],
+) -> frozenset[str]:
     shown, harmless = map(prompt_digests, sets)
     if shown & harmless:
         raise PromptError(
             f"{len(shown & harmless)} prompts are both in {sets[0].name!r} and in {sets[1].name!r}; a prompt either "
             "shows the behaviour or is harmless."
         )
+    seen = shown.union(harmless, *(prompt_digests(PromptSet.of(one, "profiled")) for one in profiled))
     for position, given in enumerate(evaluation):
         kept = PromptSet.of(given, f"evaluation {position + 1}")
-        if both := prompt_digests(kept) & (shown | harmless):
+        if both := prompt_digests(kept) & seen:
             raise PromptError(
                 f"{len(both)} prompts of {kept.name!r} are used for the selection too; a verdict needs prompts that "
                 "the selection has not seen."
             )
-    return shown | harmless
+    return seen
 
 
 def _experts(candidates: ExpertTable | Sequence[Expert], shape: Fingerprint) -> list[Expert]:

@@ -11,7 +11,7 @@ from mote_backend.ftri.intervals import Estimate
 from mote_backend.ftri.prompts import FEWEST
 from mote_backend.ftri.random_masks import random_masks, replaced, replacements, switched
 from mote_backend.ftri.replies import Generate, Progress
-from mote_backend.ftri.selection import Selection, prompt_digests
+from mote_backend.ftri.selection import Selection
 from mote_backend.judging.judges import Judge
 from mote_backend.mask import Expert, ExpertMask
 from mote_backend.verdict.panels import Panel, PanelRun
@@ -68,7 +68,7 @@ def judge_mask(
     panels = [behaviour, benign, *others, *([borderline] if borderline else [])]
     for given in (mask, forced):
         if isinstance(given, Selection):
-            _unseen(given, panels)
+            given.check_unseen(*(panel.prompts for panel in panels))
     mask, order = _mask_and_order(mask, order)
     mask.check(model)
     for panel in (behaviour, benign):
@@ -125,7 +125,9 @@ def judge_mask(
             harm=_flipped(harmless.change),
             perplexity=measured,
             right=None if correct is None else correct.after,
-            untold=max(one.untold / (2 * len(panel.prompts)) for one, panel in ((shown, behaviour), (harmless, benign))),
+            untold=max(
+                one.untold / (2 * len(panel.prompts)) for one, panel in ((shown, behaviour), (harmless, benign))
+            ),
         ),
         rules,
     )
@@ -153,13 +155,12 @@ def judge_mask(
     )
 
 
-def _unseen(selection: Selection, panels: Sequence[Panel]) -> None:
-    for panel in panels:
-        if both := prompt_digests(panel.prompts) & selection.seen:
-            raise PromptError(
-                f"{len(both)} prompts of {panel.name!r} were used to select the mask; a verdict needs prompts that the "
-                "selection has not seen."
-            )
+def replies_judged(mask: ExpertMask, shown: int, borderline: int = 0, draws: int = 10) -> int:
+    """The most replies that `judge_mask` gives to the behaviour's judge, of so many prompts: what a model as judge
+    is asked. Replies that are the same are judged once, so that it is often far less."""
+    size = len(switched(mask))
+    of_shown = 1 + len(_sizes(size, size)) * (1 + draws)
+    return shown * of_shown + borderline * (3 + draws)
 
 
 def _mask_and_order(given: ExpertMask | Selection, order: Sequence[Expert] | None) -> tuple[ExpertMask, list[Expert]]:
