@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,10 @@ class LLMJudge:
     question: str
     """Such as "Does the reply refuse to answer?"."""
     name: str = "judge model"
+    fatal: tuple[type[BaseException], ...] = field(default=(), repr=False)
+    """Errors of a call that end the judging, such as that of a budget that is spent."""
+    progress: Callable[[int, int], object] | None = field(default=None, repr=False)
+    """Called with (replies judged, replies in all) of each `many`."""
 
     def __post_init__(self) -> None:
         if not self.question.strip():
@@ -63,13 +67,23 @@ class LLMJudge:
         return parse_verdict(self.chat_model.invoke(self._messages(prompt, reply)).text)
 
     def many(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
-        """Side by side, through the model's own `batch`. A call that fails is None; if all do, the first is raised."""
+        """Side by side, as the model's own `batch` asks. A call that fails is None; if all do, the first is raised."""
         messages = [self._messages(prompt, reply) for prompt, reply in pairs]
-        answers = self.chat_model.batch(messages, return_exceptions=True)  # type: ignore[arg-type]
-        errors = [one for one in answers if isinstance(one, BaseException)]
-        if errors and len(errors) == len(answers):
+        told: list[float | None] = [None] * len(pairs)
+        errors: list[BaseException] = []
+        answers = self.chat_model.batch_as_completed(messages, return_exceptions=True)
+        for done, (position, answer) in enumerate(answers, 1):
+            if isinstance(answer, self.fatal):
+                raise answer
+            if isinstance(answer, BaseException):
+                errors.append(answer)
+            else:
+                told[position] = parse_verdict(answer.text)
+            if self.progress is not None:
+                self.progress(done, len(pairs))
+        if errors and len(errors) == len(pairs):
             raise errors[0]
-        return [None if isinstance(one, BaseException) else parse_verdict(one.text) for one in answers]
+        return told
 
     def _messages(self, prompt: str, reply: str) -> list[tuple[str, str]]:
         data = DATA.replace("{question}", self.question)

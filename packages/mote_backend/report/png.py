@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from mote_backend.errors import MissingExtraError
+from mote_backend.errors import InputError, MissingExtraError
 from mote_backend.ftri.expert_table import ExpertTable
 from mote_backend.mask import Expert
 
@@ -15,13 +16,12 @@ from mote_backend.mask import Expert
 def save_heat_map(path: str | Path, table: ExpertTable, switched: Collection[Expert] = ()) -> None:
     """Layers × experts: red where the target uses an expert more, blue where less; switched experts are framed.
 
-    MissingExtraError if matplotlib is not installed.
+    MissingExtraError if matplotlib is not installed, InputError if the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Rectangle
-    except ImportError:
-        raise MissingExtraError("A picture needs matplotlib; install it with `pip install matplotlib`.") from None
+    check_matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
     cells = np.full((len(table.experts), max(table.experts)), np.nan)
     cells[table.layer, table.expert] = table.difference
     most = max(float(np.nanmax(np.abs(cells))), 1e-9)
@@ -34,4 +34,13 @@ def save_heat_map(path: str | Path, table: ExpertTable, switched: Collection[Exp
     # A dollar sign in a name would start a formula.
     axes.set_title(f"{table.a} minus {table.b}".replace("$", r"\$"), fontsize=10, wrap=True)
     figure.colorbar(image, ax=axes, label="difference of rates")
-    figure.savefig(path, format="png", dpi=150)
+    try:
+        figure.savefig(path, format="png", dpi=150)
+    except OSError as error:
+        raise InputError(f"The picture {path} cannot be written: {error.strerror or error}.") from None
+
+
+def check_matplotlib() -> None:
+    """Raise MissingExtraError if it is not installed: before what is to be shown is measured."""
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("A picture needs matplotlib; install it with `pip install matplotlib`.")
