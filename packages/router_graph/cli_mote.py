@@ -12,7 +12,8 @@ from kb_tools.cli_command import PlainCommand
 from mote_backend.errors import MaskError
 from router_graph import cli_mote_find, cli_mote_report
 from router_graph.cli_mote_mask import app as mask_app
-from router_graph.cli_mote_model import Device, Dtype, Model, Trust, loaded
+from router_graph.cli_mote_model import chat_model, loaded
+from router_graph.cli_mote_options import AsJSON, Device, Dtype, Masks, Model, Trust
 
 if TYPE_CHECKING:
     from mote_backend.chat.chat_mote import ChatMoTE
@@ -28,13 +29,9 @@ app = typer.Typer(
 )
 app.add_typer(mask_app, name="mask")
 
-AsJSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Mask = Annotated[
     str | None,
     typer.Option("--mask", metavar="MASK", help="A file of a mask, or the name of one in --masks.", show_default=False),
-]
-Masks = Annotated[
-    Path | None, typer.Option("--masks", metavar="FOLDER", help="A folder of named masks.", show_default=False)
 ]
 
 _USAGE = "/mask MASK switches experts, /mask alone none; /quit or Ctrl-D ends."
@@ -109,7 +106,7 @@ def chat(
 
     from kb_tools import terminal
 
-    talk = _chat_model(model, masks, dtype, device, trust, temperature, max_tokens, seed)
+    talk = chat_model(model, masks, dtype, device, trust, temperature=temperature, max_tokens=max_tokens, seed=seed)
     chosen = _meant(talk, mask)
     history: list[tuple[str, str]] = []
     if sys.stdin.isatty():
@@ -161,79 +158,38 @@ def serve(
     import os
 
     from kb_tools import terminal
-    from mote_backend.chat.chat_mote import ChatMoTE
-    from mote_backend.chat.loading import without_bars_in_logs
     from mote_backend.serving.server import serve as run
 
-    without_bars_in_logs()
-    book = _book(masks, only_named)
-    chat_model = ChatMoTE(
-        model=model,
-        mask_book=book,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust,
-        max_batch=max_batch,
-    )
+    served = chat_model(model, masks, dtype, device, trust, only_named=only_named, max_batch=max_batch)
     called = name or Path(model).name.removeprefix("planted:")
     run(
-        {called: chat_model},
+        {called: served},
         host=host,
         port=port,
         token=os.environ.get("POLYROUTE_MOTE_TOKEN"),
-        ready=lambda url: terminal.note(f"Serving {_served(called, book)} at {url}; Ctrl-C ends."),
+        ready=lambda url: terminal.note(f"Serving {_served(called, served)} at {url}; Ctrl-C ends."),
     )
 
 
-def _chat_model(
-    model: str,
-    masks: Path | None,
-    dtype: str,
-    device: str | None,
-    trust: bool,
-    temperature: float,
-    max_tokens: int,
-    seed: int | None,
-) -> ChatMoTE:
-    from mote_backend.chat.chat_mote import ChatMoTE
-    from mote_backend.chat.loading import without_bars_in_logs
-
-    without_bars_in_logs()
-    return ChatMoTE(
-        model=model,
-        mask_book=_book(masks, only_named=False),
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        seed=seed,
-    )
+def _served(name: str, model: ChatMoTE) -> str:
+    return ", ".join([name, *(f"{name}:{mask}" for mask in _book(model))])
 
 
-def _served(name: str, book: MaskBook) -> str:
-    return ", ".join([name, *(f"{name}:{mask}" for mask in book)])
-
-
-def _book(masks: Path | None, only_named: bool) -> MaskBook:
+def _book(model: ChatMoTE) -> MaskBook:
     from mote_backend.mask_book import MaskBook
 
-    if masks is None:
-        return MaskBook(only_named=only_named)
-    return MaskBook.of_folder(masks, only_named=only_named)
+    assert isinstance(model.mask_book, MaskBook)
+    return model.mask_book
 
 
 def _meant(talk: ChatMoTE, mask: str | None) -> ExpertMask | None:
     """The mask of this file or name, once it is known to fit the model; the model is loaded for it."""
     from mote_backend.mask import ExpertMask
-    from mote_backend.mask_book import MaskBook
 
     fingerprint = talk.engine().steering.fingerprint
     if mask is None:
         return None
-    book = talk.mask_book
-    assert isinstance(book, MaskBook)
-    meant = ExpertMask.load(mask) if mask.endswith(".json") else book.resolve(mask)
+    meant = ExpertMask.load(mask) if mask.endswith(".json") else _book(talk).resolve(mask)
     if meant is not None:
         meant.check(fingerprint)
     return meant

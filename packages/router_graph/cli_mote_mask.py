@@ -9,6 +9,7 @@ import typer
 
 from kb_tools.cli import HELP
 from kb_tools.cli_command import PlainCommand
+from router_graph.cli_mote_options import AsJSON, MaskFile
 
 app = typer.Typer(
     name="mask",
@@ -18,12 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-File = Annotated[Path, typer.Argument(metavar="MASK", help="The JSON file of a mask.", show_default=False)]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
 
 @app.command(cls=PlainCommand)
-def show(mask: File, as_json: AsJSON = False) -> None:
+def show(mask: MaskFile, as_json: AsJSON = False) -> None:
     """Show what a mask switches, and for which model it was made.
 
     polyroute mote mask show short.json

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A folder, a name on the hub, or a tiny one that comes along: `planted`, `planted:bilingual`.",
-        show_default=False,
-    ),
-]
-Dtype = Annotated[str, typer.Option(help="A torch dtype such as bfloat16; auto: the checkpoint's own.")]
-Device = Annotated[
-    str | None, typer.Option(help="Such as cpu or cuda:1; auto: spread over all there is.", show_default=False)
-]
-Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Let code that comes with the model run.")]
+if TYPE_CHECKING:
+    from mote_backend.chat.chat_mote import ChatMoTE
 
 
 def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any, Any]:
@@ -27,3 +15,31 @@ def loaded(model: str, dtype: str, device: str | None, trust: bool) -> tuple[Any
 
     without_bars_in_logs()
     return load(Source(model, dtype=dtype, device=device, trust_remote_code=trust))
+
+
+def chat_model(
+    model: str,
+    masks: Path | None,
+    dtype: str,
+    device: str | None,
+    trust: bool,
+    *,
+    only_named: bool = False,
+    **options: Any,
+) -> ChatMoTE:
+    """The model as a chat model with a folder of masks; `options` are further ones of `ChatMoTE`."""
+    from mote_backend.chat.chat_mote import ChatMoTE
+    from mote_backend.chat.loading import without_bars_in_logs
+    from mote_backend.mask_book import MaskBook
+
+    without_bars_in_logs()
+    return ChatMoTE(
+        model=model,
+        mask_book=MaskBook(only_named=only_named)
+        if masks is None
+        else MaskBook.of_folder(masks, only_named=only_named),
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust,
+        **options,
+    )

@@ -119,7 +119,7 @@ def _panels(verdict: Verdict) -> str:
     parts = [table(("prompts", "judged by", "without", "with the mask", "change", "not told"), map(_panel, panels))]
     if verdict.perplexity is not None:
         bare, masked = verdict.perplexity
-        parts.append(f"<p>Perplexity of harmless texts: {bare:.4g} without, {masked:.4g} with the mask.</p>")
+        parts.append(f"<p>Perplexity of harmless texts: {bare:.2f} without, {masked:.2f} with the mask.</p>")
     return section("Contrasts", *parts)
 
 

@@ -147,7 +147,7 @@ def _harmless(evidence: Evidence, rules: Rules) -> Check:
 
 
 def _perplexity(bare: float, masked: float, rules: Rules) -> Check:
-    said = f"Perplexity of harmless texts is {bare:.4g} without the mask and {masked:.4g} with it"
+    said = f"Perplexity of harmless texts is {bare:.2f} without the mask and {masked:.2f} with it"
     return Check("perplexity", _at_most(masked / bare, rules.perplexity), f"{said}, {masked / bare:.2f} times as much.")
 
 

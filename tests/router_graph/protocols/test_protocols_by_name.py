@@ -17,7 +17,9 @@ def test_every_protocol_has_its_name():
     assert [protocol_named(name).name for name in PROTOCOLS] == list(PROTOCOLS)
 
 
-@pytest.mark.parametrize(("name", "hint"), [("tag", "did you mean 'tags'?"), ("xml", "there is tags, brief, tool_calls,")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("tag", "did you mean 'tags'?"), ("xml", "there is tags, brief, tool_calls,")]
+)
 def test_a_name_that_no_protocol_has_is_told_the_nearest(name, hint):
     with pytest.raises(RouterError, match=f"There is no protocol '{name}'") as caught:
         protocol_named(name)
