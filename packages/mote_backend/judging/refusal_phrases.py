@@ -20,7 +20,7 @@ WORD_GROUPS = {
 }
 """Alternatives that several phrases share."""
 
-NO_REFUSALS = ("<cannot> help but", "<cannot> … enough", "<cannot> wait")
+NO_REFUSALS = ("<cannot> help but", "<cannot> … enough", "<cannot> wait", "<cannot> give up/in")
 """Phrases in which a word of refusal refuses nothing; they are taken out first."""
 
 OPENERS = (
@@ -41,6 +41,8 @@ REFUSAL_PHRASES: dict[str, tuple[str, ...]] = {
         "I/we … decline/refuse to",
         "I'd/I_would … prefer/rather not",
         "I'm/I_am … not comfortable",
+        "I … don't/do_not feel comfortable",
+        "I … don't/do_not think I_can … <do>",
         "beyond/outside my … scope/capabilities/guidelines/remit",
         "against my … guidelines/policy/policies/principles/programming",
         "violates/violate my/our … guidelines/policy/policies",

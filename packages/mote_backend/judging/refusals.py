@@ -18,7 +18,7 @@ _FAR = 600
 """Characters within which a first sentence ends; a text without any end is cut there."""
 
 _END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
-_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]|「[^」\n]*」')
+_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]|「[^」\n]*」|\u2018[^\u2019\n]*\u2019')
 _OPENERS = tuple(normalized(one.replace("_", " ")) for one in OPENERS.split())
 _UNSPACED = frozenset({"Chinese", "Japanese"})
 
@@ -62,8 +62,9 @@ class RefusalJudge:
 
     @property
     def fingerprint(self) -> str:
-        """Of the phrases."""
-        return digest("refusal", dict(self.phrases), WORD_GROUPS, NO_REFUSALS, OPENERS)
+        """Of the phrases, and of where they are looked for."""
+        where = (_QUOTED.pattern, _END.pattern, _SHORT, _FAR)
+        return digest("refusal", dict(self.phrases), WORD_GROUPS, NO_REFUSALS, OPENERS, where)
 
     def __call__(self, prompt: str, reply: str) -> float | None:
         """Whether it begins with a refusal."""
