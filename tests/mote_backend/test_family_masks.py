@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mote_backend.errors import UnsupportedModelError
 from mote_backend.families import Site, watch
+from mote_backend.ftri.prompts import PromptSet
+from mote_backend.ftri.recorder import record
 from mote_backend.mask import ExpertMask
 from mote_backend.steering import Steering, steer
 from support.expert_tap import ExpertTap, listening, zeroed
@@ -17,9 +20,11 @@ from support.grouped_model import with_grouped_oracle
 from support.moe_families import FAMILIES
 from support.pruning import prune
 from support.tiny_family import TinyFamily, logits, prompts
+from support.tiny_routed import some_prompts, word_tokenizer
 
 CLOSE = {"rtol": 1e-4, "atol": 5e-5}
 PROMPTS = prompts()
+SOME = PromptSet("of unequal length", tuple(some_prompts(9)))
 NO_ZERO = {"dbrx", "inkling", "jetmoe", "llama4"}
 """Whose weights cannot be reached after the selection."""
 
@@ -220,6 +225,16 @@ def test_what_is_recorded_is_what_the_experts_received(case: Case) -> None:
             assert torch.equal(indices, sent)
             share = gates / gates.sum(-1, keepdim=True).clamp(min=1e-9)  # some blocks scale what the router gave
             torch.testing.assert_close(weights / weights.sum(-1, keepdim=True).clamp(min=1e-9), share, **CLOSE)
+
+
+def test_what_is_recorded_of_a_prompt_does_not_depend_on_its_padding(case: Case) -> None:
+    if case.family.embedding:
+        pytest.skip("it reads vectors, and `record` gives it tokens")
+    padded, alone = (
+        record(case.model, word_tokenizer(), SOME, raw=True, at="prompt", batch_size=size, replicates=1)
+        for size in (len(SOME), 1)
+    )
+    np.testing.assert_allclose(padded.rates, alone.rates, atol=1e-5)
 
 
 def _assert_top_k_distinct(case: Case, tap: ExpertTap) -> None:
