@@ -26,6 +26,7 @@ import torch
 from mote_backend import planted
 from mote_backend.ftri.behaviour import first_token
 from mote_backend.ftri.contrast import contrast
+from mote_backend.ftri.perplexity import reply_perplexity
 from mote_backend.ftri.prompts import PromptSet
 from mote_backend.ftri.random_masks import usage_of
 from mote_backend.ftri.replies import Replies
@@ -40,7 +41,7 @@ WORLD = planted.World()
 RIGHT = AnswerJudge({one.text: one.truth for kind in ("sensitive", "near", "plain") for one in WORLD.questions(kind)})
 
 
-def spread(prompts: Sequence[str], count: int) -> list[str]:
+def spread(prompts: Sequence[Any], count: int) -> list[Any]:
     """So many of them, evenly over the list."""
     count = min(count, len(prompts))
     return [prompts[at * len(prompts) // count] for at in range(count)]
@@ -63,9 +64,11 @@ def prove(name: str, model: Any, tokenizer: Any, known: Sequence[tuple[int, int]
     on = select(model, tokenizer, border, harmless, refusal, table, switch="on")
     mask = off.mask or table.mask(4)
     assert table.model is not None
+    replies = Replies(model, tokenizer, max_tokens=12, batch_size=128)
+    plainly = spread([{"prompt": one.text, "reply": one.truth} for one in WORLD.questions("plain", "held_out")], 96)
     verdict = judge_mask(
         off if off.mask else mask,
-        Replies(model, tokenizer, max_tokens=12, batch_size=128),
+        replies,
         table.model,
         panel("sensitive", RefusalJudge()),
         panel("plain", RIGHT),
@@ -74,6 +77,7 @@ def prove(name: str, model: Any, tokenizer: Any, known: Sequence[tuple[int, int]
         others=[panel("near", RIGHT)],
         right=RIGHT,
         usage=usage_of(table),
+        perplexity=reply_perplexity(model, tokenizer, PromptSet("plain", tuple(plainly)), replies),
     )
     first = {(row.layer, row.expert) for row in table.top(6)}
     if known:
@@ -91,6 +95,9 @@ def prove(name: str, model: Any, tokenizer: Any, known: Sequence[tuple[int, int]
         print(f"  of the replies then, factually right: {verdict.right.after}")
     for one in (verdict.benign, *verdict.others):
         print(f"  right on {one.name} prompts: {one.before} -> {one.after}")
+    if verdict.perplexity is not None:
+        bare, masked = verdict.perplexity
+        print(f"  perplexity of the right replies on plain prompts: {bare:.3f} -> {masked:.3f}")
     if verdict.forced is not None:
         forced = verdict.forced
         words = "more" if forced.specific else "no more"
