@@ -1,5 +1,7 @@
 import pytest
 import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from mote_backend.errors import InputError, MaskError, PromptError
 from mote_backend.ftri.behaviour import first_token, instead_of
@@ -149,6 +151,21 @@ def test_first_tokens_are_read_from_texts():
     for wrong in ([], ["   "], ["unknown"]):
         with pytest.raises(InputError):
             first_token(TOKENIZER, wrong)
+
+
+def test_a_token_that_is_only_a_space_is_no_beginning():
+    """Llama's and Mixtral's tokenizers put one before a second space, and before what is no word of theirs."""
+    words = {"<unk>": 0, "▁": 1, "▁Sorry": 2, "抱歉": 3}
+    inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex("▁Sorry|▁|抱歉"), "isolated")
+    inner.decoder = decoders.Replace("▁", " ")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>")
+    assert tokenizer(" Sorry")["input_ids"] == [1, 2]
+    space, sorry = torch.eye(4)[[1, 2]] * 30
+    assert first_token(tokenizer, ["Sorry"])(torch.stack([space, sorry])).tolist() == pytest.approx([0, 1])
+    with pytest.raises(InputError, match="only a space"):
+        first_token(tokenizer, ["抱歉"])
 
 
 def test_a_selection_is_read_back_from_its_file_and_still_refuses_the_prompts_that_led_to_it(model, likely, tmp_path):

@@ -22,9 +22,9 @@ def first_token(tokenizer: Any, beginnings: Sequence[str]) -> Behaviour:
 
     Texts are taken as they stand and with a space before. InputError if there is no text, or one without tokens.
     """
-    ids = sorted({_first(tokenizer, text) for one in beginnings for text in (one, " " + one.lstrip())})
-    if not ids:
+    if not beginnings:
         raise InputError('There is no text whose first token could be looked for; give beginnings such as ["Sorry"].')
+    ids = sorted({one for text in beginnings for one in _openings(tokenizer, text)})
 
     def probability(logits: Tensor) -> Tensor:
         return logits.softmax(-1)[:, torch.tensor(ids, device=logits.device)].sum(-1)
@@ -44,10 +44,21 @@ def instead_of(tokenizer: Any, beginnings: Sequence[str], others: Sequence[str])
     return share
 
 
-def _first(tokenizer: Any, text: str) -> int:
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if not ids:
-        raise InputError(f"The text {text!r} has no tokens, so that no reply opens with it.")
-    if ids[0] == tokenizer.unk_token_id:
-        raise InputError(f"The tokenizer does not know how {text!r} begins; give a text in its vocabulary.")
-    return int(ids[0])
+def _openings(tokenizer: Any, text: str) -> set[int]:
+    """The first token of the text as it stands and with a space before, but none that is only a space: many tokenizers
+    put one before whatever they don't know as a word, and with it all such replies would count."""
+    found = set()
+    for variant in (text, " " + text.lstrip()):
+        ids = tokenizer(variant, add_special_tokens=False)["input_ids"]
+        if not ids:
+            raise InputError(f"The text {text!r} has no tokens, so that no reply opens with it.")
+        if ids[0] == tokenizer.unk_token_id:
+            raise InputError(f"The tokenizer does not know how {text!r} begins; give a text in its vocabulary.")
+        if str(tokenizer.decode(ids[:1])).strip():
+            found.add(int(ids[0]))
+    if not found:
+        raise InputError(
+            f"The first token of {text!r} is only a space, which tells nothing of what follows; select by a judge of "
+            "whole replies instead."
+        )
+    return found
