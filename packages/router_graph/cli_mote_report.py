@@ -136,7 +136,8 @@ def report(
         table = contrast(network, tokenizer, shown, harmless, **reading, seed=seed, progress=progress).table
     assert table.model is not None
     replies = Replies(network, tokenizer, max_tokens=max_tokens, **reading)
-    settings = {**replies.settings, "model": table.model.to_json()}
+    # The fingerprint is of the routers, and a fine-tuned model may share them.
+    settings = {**replies.settings, "model": table.model.to_json(), "from": model, "dtype": dtype}
     kept = KeptReplies(replies, keep, settings=settings, chunk=2 * batch_size)
     of_replies = reply_perplexity(network, tokenizer, harmless, kept, **reading)
     most = replies_judged(chosen, len(shown), len(border or ()), draws)

@@ -141,6 +141,22 @@ def test_a_behaviour_can_be_wanted_more():
     assert words(judge_mask(MASK, planted, SHAPE, BEHAVIOUR, BENIGN, goal="more"))["effect"] == "not localised"
 
 
+def test_where_more_is_wanted_experts_that_are_forced_on_are_to_bring_less():
+    talks = FunctionJudge(lambda _, reply: reply == YES, "answers")
+    found = judge_mask(MASK, planted, SHAPE, Panel(SECRET, talks), BENIGN, borderline=Panel(BORDER, talks), goal="more")
+    assert found.forced.panel.change.value == -0.5
+    assert found.forced.specific
+    assert Verdict.from_json(json.loads(json.dumps(found.to_json()))).forced.specific
+
+
+def test_borderline_prompts_without_an_expert_to_force_on_are_not_passed_over():
+    soft = ExpertMask(bias=frozenset((*one, -2.0) for one in CAUSES))
+    with pytest.raises(InputError, match="nothing to force on at 'borderline'"):
+        judge_mask(soft, planted, SHAPE, BEHAVIOUR, BENIGN, borderline=Panel(BORDER, RefusalJudge()))
+    empty = judge_mask(ExpertMask(), planted, SHAPE, BEHAVIOUR, BENIGN, borderline=Panel(BORDER, RefusalJudge()))
+    assert empty.word == "not localised" and empty.forced is None
+
+
 def test_without_a_judge_the_reply_without_a_mask_is_what_is_right():
     found = judge_mask(MASK, planted, SHAPE, BEHAVIOUR, Panel(PLAIN), others=[Panel(SECRET)])
     assert found.benign.after.value == found.benign.before.value == 1

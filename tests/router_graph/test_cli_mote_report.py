@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,9 +39,9 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def report(*args: object) -> Result:
+def report(*args: object, model: str = "planted") -> Result:
     few = ("--draws", "2", "--max-tokens", "12")
-    result = CliRunner().invoke(app, ["mote", "report", "planted", *map(str, args), *few])
+    result = CliRunner().invoke(app, ["mote", "report", model, *map(str, args), *few])
     assert "Traceback" not in result.output
     return result
 
@@ -69,6 +70,15 @@ def test_the_perplexity_can_be_of_texts_of_the_users_own(here):
     assert result.exit_code == 0, result.output
     line = next(one for one in result.stdout.splitlines() if "Perplexity" in one)
     assert float(line.split(" texts is ")[1].split()[0]) > 2
+
+
+def test_kept_replies_go_with_the_model_they_are_of_though_another_may_have_the_same_routers(here):
+    shutil.copytree(planted.FOLDER, here / "tuned")
+    for model, kept in (("planted", 1), ("planted", 1), ("tuned", 2)):
+        result = report("answers.json", "sensitive.txt", "plain.txt", "--keep", "kept.jsonl", model=model)
+        assert result.exit_code == 0, result.output
+        lines = (here / "kept.jsonl").read_text().splitlines()
+        assert len({json.loads(line)["settings"] for line in lines}) == kept
 
 
 def test_prompts_that_chose_the_mask_are_refused_and_how_it_was_chosen_is_shown(here):

@@ -42,8 +42,8 @@ def encode(
     else:
         if not getattr(tokenizer, "chat_template", None):
             raise PromptError(
-                "The tokenizer has no chat template; set `tokenizer.chat_template`, or pass raw=True to give the "
-                "prompts to the model as they stand."
+                "The tokenizer has no chat template; set `tokenizer.chat_template`, or give the prompts "
+                "to the model as they stand (raw=True, --raw)."
             )
         messages = [{"role": role, "content": content} for role, content in prompt.messages]
         if system is not None:

@@ -90,6 +90,11 @@ def judge_mask(
     if borderline:
         on = _mask_and_order(forced, None)[0] if forced else _forced(mask, order, model)
         on.check(model)
+        if mask and not on:
+            raise InputError(
+                f"There is nothing to force on at {borderline.name!r}: the mask turns no expert off; give `forced`, or "
+                "leave the borderline prompts out."
+            )
         forced_masks = [on, *random_masks(on, model, draws, seed=seed, usage=usage)] if on else []
     run.generate(
         [(panel.prompts, one) for panel in panels for one in (None, mask)]

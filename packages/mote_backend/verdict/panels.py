@@ -111,6 +111,7 @@ class PanelRun:
             panel=self.result(panel, own),
             random=tuple(self.mean(panel, one).value for one in controls),
             beyond=self.beyond(panel, own, controls, goal),
+            goal=goal,
         )
 
     def examples(self, panel: Panel, mask: ExpertMask, count: int) -> list[Example]:

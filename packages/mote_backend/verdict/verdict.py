@@ -62,11 +62,15 @@ class Forced:
     """The behaviour with as many random experts of the same layers forced on; forcing any expert may move it."""
     beyond: Estimate | None
     """What they do more than random ones on average."""
+    goal: Goal = "more"
+    """Which way they are to move it: the other way than the mask."""
 
     @property
     def specific(self) -> bool:
-        """They raise the behaviour, and more than random ones do; both beyond chance."""
-        return self.panel.change.low > 0 and self.beyond is not None and self.beyond.low > 0
+        """They move the behaviour that way, and more than random ones do; both beyond chance."""
+        change = self.panel.change
+        moved = change.low > 0 if self.goal == "more" else change.high < 0
+        return moved and self.beyond is not None and self.beyond.low > 0
 
 
 @dataclass(frozen=True)
