@@ -56,6 +56,8 @@ def in_a_folder(file: Path | None) -> Path | None:
     """Where a result goes, checked before the work that it is the result of."""
     if file is not None and file.is_dir():
         raise typer.BadParameter(f"{file} is a folder; name a file in it.")
+    if file is not None and file.suffix == KEPT:
+        raise typer.BadParameter(f"{file} ends in {KEPT}, as the files do that `select` puts beside its masks.")
     if file is not None and not file.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {file.parent}; make it first.")
     return file

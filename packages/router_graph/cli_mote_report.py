@@ -29,7 +29,7 @@ from router_graph.cli_mote_options import (
 from router_graph.cli_mote_prompts import progress_bar, prompt_sets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mote_backend.ftri.prompts import PromptSet
     from mote_backend.ftri.selection import Selection
@@ -106,6 +106,7 @@ def report(
     polyroute mote report planted refusal.json held_out.txt harmless.txt --out report.html
     """
     import sys
+    from functools import cache
 
     from kb_tools import terminal
     from mote_backend.ftri.contrast import contrast
@@ -135,6 +136,13 @@ def report(
     with progress_bar("Recording") as progress:
         table = contrast(network, tokenizer, shown, harmless, **reading, seed=seed, progress=progress).table
     assert table.model is not None
+    for said in table.notes:
+        terminal.note(said)
+    of_texts: Callable[[ExpertMask | None], float] = cache(
+        lambda switching: perplexity(network, tokenizer, plain or [], switching, batch_size=batch_size)
+    )
+    if plain is not None:
+        of_texts(None)  # what is wrong with the texts is said before the replies are made
     replies = Replies(network, tokenizer, max_tokens=max_tokens, **reading)
     # The fingerprint is of the routers, and a fine-tuned model may share them.
     settings = {**replies.settings, "model": table.model.to_json(), "from": model, "dtype": dtype}
@@ -151,9 +159,7 @@ def report(
             benign,
             borderline=Panel(border, behaviour) if border else None,
             usage=usage_of(table),
-            perplexity=of_replies
-            if plain is None
-            else lambda switching: perplexity(network, tokenizer, plain, switching, batch_size=batch_size),
+            perplexity=of_replies if plain is None else of_texts,
             goal="more" if more else "less",
             draws=draws,
             seed=seed,

@@ -138,6 +138,12 @@ def test_only_a_replys_tokens_count_and_a_mask_for_one_phase_tells_them_from_the
     assert perplexity(model, TOKENIZER, both, mask, batch_size=batch_size) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_text_is_cut_where_the_model_reads_no_further(model):
+    words = [f"w{number % 50}" for number in range(90)]
+    assert model.config.max_position_embeddings == 64
+    assert perplexity(model, TOKENIZER, [" ".join(words)]) == perplexity(model, TOKENIZER, [" ".join(words[:64])])
+
+
 def test_a_text_without_a_token_to_predict_is_refused(model):
     with pytest.raises(InputError, match="no text with a token to predict"):
         perplexity(model, TOKENIZER, ["w1"])

@@ -70,6 +70,11 @@ def test_the_perplexity_can_be_of_texts_of_the_users_own(here):
     assert result.exit_code == 0, result.output
     line = next(one for one in result.stdout.splitlines() if "Perplexity" in one)
     assert float(line.split(" texts is ")[1].split()[0]) > 2
+    (here / "texts.txt").write_text("what\n")
+    kept = ("--keep", "kept.jsonl")
+    refused = report("answers.json", "sensitive.txt", "plain.txt", "--texts", "texts.txt", *kept)
+    assert refused.exit_code == 1 and "no text with a token to predict" in said(refused)
+    assert not (here / "kept.jsonl").exists()
 
 
 def test_kept_replies_go_with_the_model_they_are_of_though_another_may_have_the_same_routers(here):
@@ -120,6 +125,7 @@ def test_what_cannot_work_is_said_before_a_model_is_loaded(here, monkeypatch):
         ("there is no folder nowhere", (*sets, "--png", "nowhere/r.png")),
         ("there is no folder nowhere", (*sets, "--keep", "nowhere/r.jsonl")),
         ("is a folder", (*sets, "--out", ".")),
+        ("ends in .selection", (*sets, "--out", "r.selection")),
         ("The set 'other' has 2 different prompts", ("answers.json", "sensitive.txt", "few.txt")),
         ("24 prompts and 12 right replies", ("answers.json", "sensitive.txt", "twice.jsonl")),
         ("llm:MODEL", (*sets, "--judge", "llm:")),

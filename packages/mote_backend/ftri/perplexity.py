@@ -32,15 +32,17 @@ def perplexity(
 
     A text is read as it stands. A prompt with a reply (`{"prompt": …, "reply": …}`) goes through the chat template, or
     stands as it is if `raw`, and only the reply's tokens count; a mask for one phase tells the two apart. Texts are cut
-    at `max_tokens`. PromptError if there is nothing to predict.
+    at `max_tokens`, and where the model reads no further. PromptError if there is nothing to predict.
     """
     import torch
 
     from mote_backend.evaluating import evaluating
+    from mote_backend.ftri.prompt_tokens import context_length
     from mote_backend.padding import right_padded
     from mote_backend.steering import steer
 
     encoded = [_encoded(tokenizer, one, system=system, raw=raw, template_kwargs=template_kwargs) for one in texts]
+    max_tokens = min(max_tokens, context_length(model) or max_tokens)
     rows = [(ids[:max_tokens], min(start, max_tokens)) for ids, start in encoded]
     rows = sorted((one for one in rows if len(one[0]) > one[1]), key=lambda one: len(one[0]))
     if not rows:

@@ -53,3 +53,10 @@ def encode(
         raise PromptError(f"The prompt {prompt.text[:80]!r} has no tokens.")
     reply = list(tokenizer(prompt.reply, add_special_tokens=False)["input_ids"]) if prompt.reply else []
     return PromptTokens(ids, reply, prompt.text)
+
+
+def context_length(model: Any) -> int | None:
+    """Tokens that the model reads at most; None if its configuration does not say."""
+    config: Any = getattr(model, "config", None)
+    text: Any = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return getattr(text, "max_position_embeddings", None)

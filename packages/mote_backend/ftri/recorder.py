@@ -16,7 +16,7 @@ from mote_backend.errors import PromptError, UnsupportedModelError
 from mote_backend.evaluating import evaluating
 from mote_backend.families import Site, find_sites, watch
 from mote_backend.ftri.activity import Accumulator, Activity
-from mote_backend.ftri.prompt_tokens import PromptTokens, encode
+from mote_backend.ftri.prompt_tokens import PromptTokens, context_length, encode
 from mote_backend.ftri.prompts import PromptSet
 from mote_backend.ftri.resampling import REPLICATES
 
@@ -106,9 +106,7 @@ class _Runner:
         self._options: dict[str, Any] = {"use_cache": False}
         if "logits_to_keep" in inspect.signature(_inner(model).forward).parameters:
             self._options["logits_to_keep"] = 1
-        config = getattr(model, "config", None)
-        text = config.get_text_config() if config is not None and hasattr(config, "get_text_config") else config
-        self._longest = getattr(text, "max_position_embeddings", None)
+        self._longest = context_length(model)
         self._device = getattr(model, "device", torch.device("cpu"))
         self._thread = threading.get_ident()
         self._batch: _Batch | None = None
