@@ -130,6 +130,19 @@ def test_a_set_within_the_other_is_refused_and_an_overlap_noted():
     assert notes == ("4 prompts are both in 'A' and in 'B', where they tell nothing.",)
 
 
+def test_prompts_that_differ_in_their_replies_alone_are_told_of():
+    def replied(name, reply, first=0, count=64):
+        prompts = [{"prompt": f"prompt {number}", "reply": reply} for number in range(first, first + count)]
+        return PromptSet(name, tuple(prompts))
+
+    notes = check_contrast([replied("A", "yes"), replied("B", "no", 60)])
+    assert [note[:60] for note in notes] == ["4 prompts are both in 'A' and in 'B' but for their replies, "]
+    twice = PromptSet("B", (*replied("B", "no", 100).prompts, *replied("B", "yes", 100, 3).prompts))
+    assert [note[:52] for note in check_contrast([replied("A", "yes"), twice])] == [
+        "3 prompts of 'B' are there again with another reply;"
+    ]
+
+
 def test_one_set_and_sets_of_one_name_are_refused():
     with pytest.raises(PromptError, match="two sets"):
         check_contrast([numbered(64)])

@@ -155,6 +155,11 @@ def check_contrast(sets: Sequence[PromptSet]) -> tuple[str, ...]:
             )
         if one.duplicates:
             notes.append(f"{one.duplicates} repeated prompts of {one.name!r} were left out.")
+        if again := len(one) - len(_asked(one)):
+            notes.append(
+                f"{again} prompts of {one.name!r} are there again with another reply; before the reply they are one "
+                "observation, not two."
+            )
         if len(one) < RECOMMENDED:
             notes.append(
                 f"{one.name!r} has only {len(one)} prompts: the ranking of experts is unsure below {RECOMMENDED}."
@@ -166,7 +171,8 @@ def _overlaps(sets: Sequence[PromptSet]) -> list[str]:
     notes = []
     for position, one in enumerate(sets):
         for other in sets[position + 1 :]:
-            both = len(set(one.prompts) & set(other.prompts))
+            shared = set(one.prompts) & set(other.prompts)
+            both = len(shared)
             if both and both in (len(one), len(other)):
                 inner, outer = (one, other) if both == len(one) else (other, one)
                 raise PromptError(
@@ -174,7 +180,16 @@ def _overlaps(sets: Sequence[PromptSet]) -> list[str]:
                 )
             if both:
                 notes.append(f"{both} prompts are both in {one.name!r} and in {other.name!r}, where they tell nothing.")
+            if alike := len((_asked(one) & _asked(other)) - {prompt.messages for prompt in shared}):
+                notes.append(
+                    f"{alike} prompts are both in {one.name!r} and in {other.name!r} but for their replies, so that "
+                    "only the tokens of these can tell them apart."
+                )
     return notes
+
+
+def _asked(one: PromptSet) -> set[tuple[Message, ...]]:
+    return {prompt.messages for prompt in one.prompts}
 
 
 def _placeholders(template: str) -> list[str]:
