@@ -47,7 +47,7 @@ class ExpertMask:
     phase: Phase = "all"
     """Which tokens: those of the prompt, those that are generated, or all."""
     mode: Mode = "remove"
-    """What "off" means: `remove`, as if deleted; `zero`, selected as ever, then weighted 0, so that fewer experts count;
+    """What "off" means: `remove`, as if deleted; `zero`, selected as ever, then weighted 0, so that fewer count;
     `zero_renorm`, the same with the other weights scaled up to the same sum."""
     force: Force = "max"
     """What "on" means for the weight: `max`, its logit is raised just above all others; `natural`, its logit stays."""
