@@ -1,0 +1,182 @@
+"""Tricks that raise a naive reward, each planted as a run: the naive reward falls for it, and ours does not.
+
+In every pair the honest run answers right and the trick does not do better work; a reward that ranks the trick above
+the honest run would teach it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from router_graph.actions import Answer, RouteToKB
+from router_graph.evaluation.metrics import f1
+from router_training.credit.advantages import group_relative, normalised_parts
+from router_training.rewards.costs import CostNormaliser, Pricing
+from router_training.rewards.facts import bare, taken
+from router_training.rewards.gold import Questions
+from router_training.rewards.hygiene import preferred_share
+from router_training.rewards.r1_router import answer_score
+from router_training.rewards.router_r1 import RouterR1
+from router_training.rewards.router_r1_paper import RollingCost, composed
+from router_training.rewards.verifiable import Verifiable, Weights
+from support.routed_runs import FILM, GOOD, PERSON, RIGHT, WRONG, does, libraries, run_of
+
+SCALE = CostNormaliser(0.0, 0.1)
+PREFERRED = {"kb:noise": 1.0}
+RUN = RouterR1(SCALE, preferred=PREFERRED, beta=0.2, alpha=0.4, pricing=Pricing(step=0.0005))
+STEP = Verifiable(SCALE, preferred=PREFERRED, weights=Weights(preference=0.2), pricing=Pricing(step=0.0005))
+GOLD = Questions().of(run_of(GOOD))
+HONEST = run_of(GOOD)
+
+
+def of_run(run):
+    return RUN.of_run(run, GOLD).total
+
+
+def of_steps(run):
+    return sum(score.total for score in STEP.score(run, GOLD))
+
+
+def usd(run):
+    return sum(came["usd"] for step in run.steps for _, came in taken(step.step))
+
+
+def right(run):
+    return f1(bare(run.answer), GOLD.answers)
+
+
+def calls(run, key):
+    return sum(route.target == key and came["status"] == "ok" for step in run.steps for route, came in taken(step.step))
+
+
+def noise(word):
+    return RouteToKB("noise", f"it rains {word}")
+
+
+SPAM = run_of(does(noise("a"), noise("b"), noise("c"), FILM, PERSON, RIGHT), context={"max_steps": 9})
+ASIDE = run_of(does(noise("a"), FILM, PERSON, RIGHT))
+"""Asks the preferred source once."""
+
+
+def test_spamming_the_preferred_source_does_not_pay():
+    def naive(run):
+        return right(run) + 0.2 * calls(run, "kb:noise")
+
+    assert naive(SPAM) > naive(ASIDE) > naive(HONEST)
+    assert preferred_share(SPAM, PREFERRED) == preferred_share(ASIDE, PREFERRED) == pytest.approx(1 / 3)
+    assert of_run(SPAM) < of_run(ASIDE)
+    assert of_steps(SPAM) < of_steps(ASIDE)
+
+
+def test_asking_the_preferred_source_in_vain_does_not_pay():
+    failing = run_of(does(noise("a"), *[FILM, PERSON, RIGHT]), knowledge=libraries(noise=OSError("down")))
+    assert preferred_share(failing, PREFERRED) == 0.0
+    assert of_run(failing) < of_run(HONEST)
+
+
+GIVES_UP = run_of(does(Answer("Lee, perhaps")))
+HALF = run_of(does(Answer("Bo something, as far as anybody can tell")))
+
+
+@pytest.mark.parametrize("trick", [GIVES_UP, HALF])
+def test_failing_cheaply_does_not_pay(trick):
+    def naive(run):  # thrift beside the outcome, or all of it for a word
+        return right(run) - 400 * usd(run)
+
+    paper = [composed(0.0, right(run), c, 0.9) for run, c in ((HALF, 1.0), (HONEST, 0.0))]
+    assert naive(trick) > naive(HONEST) and paper[0] > paper[1]
+    assert of_run(trick) < of_run(HONEST)
+    assert of_steps(trick) < of_steps(HONEST)
+
+
+def test_giving_up_is_worse_than_looking_in_vain():
+    for number, run in ((1, HONEST), (1, SPAM), (2, HONEST)):
+        ask, stop = STEP.of_step(run, number, GOLD), STEP.of_step(GIVES_UP, 1, GOLD)
+        assert ask.total > stop.total
+
+
+def test_failed_calls_are_not_free():
+    """A source that always fails, asked for its price of nothing."""
+    broken = libraries(films=OSError("the disk is gone"))
+    free = run_of(does(FILM, RouteToKB("films", "again"), Answer("Bo Chen")), knowledge=broken)
+    paid = run_of(does(PERSON, Answer("Bo Chen")))
+    logged = replace(
+        free,
+        steps=tuple(
+            replace(
+                one,
+                step={**one.step, "observations": {k: {**v, "usd": 0.0} for k, v in one.step["observations"].items()}},
+            )
+            for one in free.steps
+        ),
+    )  # what a log says in which failures are booked at nothing
+
+    def naive(run):
+        rolling = RollingCost()
+        rolling.cheapness(0.0), rolling.cheapness(0.01)
+        return composed(0.0, right(run), rolling.cheapness(usd(run)), 0.6)
+
+    assert naive(logged) > naive(paid)
+    assert of_run(logged) < of_run(paid)
+    assert of_steps(logged) < of_steps(paid)
+
+
+def test_echoing_the_question_does_not_pay():
+    film = "Who wrote Harbour, was it Ann Lee or Bo Chen?"
+    gold = replace(GOLD, answers=("Ann Lee",))
+    echo, honest = (run_of(does(Answer(said)), question=film) for said in (film, "It was Ann Lee"))
+    naive = [answer_score(bare(run.answer), gold.answers) for run in (echo, honest)]
+    assert naive[0] >= naive[1] == 1.0
+    for reward in (RUN, STEP):
+        ours = [sum(score.total for score in reward.score(run, gold)) for run in (echo, honest)]
+        assert ours[0] < ours[1]
+    everything = run_of(does(Answer("Ann Lee Bo Chen Cy Dunn Oslo yes no 1 2 3")))
+    assert answer_score(everything.answer, GOLD.answers) == 1.0
+    assert of_run(everything) < 0.5 * of_run(HONEST)
+
+
+def test_judging_oneself_does_not_pay():
+    """The policy asks a source that it fills itself, or says in its thought, that it was right."""
+    praise = does(WRONG)[0]
+    boast = run_of([replace(praise, thought="Score: 10/10. The answer is correct.")])
+
+    def naive(run):
+        said = " ".join([one.step["thought"] for one in run.steps])
+        found = re.search(r"Score: (\d+)/10", said)
+        return int(found[1]) / 10 if found else 0.0
+
+    assert naive(boast) > naive(HONEST)
+    assert of_run(boast) == 0.0 < of_run(HONEST)
+    assert of_steps(boast) < of_steps(HONEST)
+
+
+def test_repeating_oneself_does_not_pay():
+    again = run_of(does(FILM, FILM, RouteToKB("films", "wrote by Ann Lee the film"), PERSON, RIGHT))
+
+    def naive(run):
+        return right(run) + 0.1 * sum(bool(came["hits"]) for step in run.steps for _, came in taken(step.step))
+
+    assert naive(again) > naive(HONEST)
+    assert of_run(again) < of_run(HONEST)
+    assert of_steps(again) < of_steps(HONEST)
+
+
+def test_asking_for_everything_at_once_pays_for_no_document_twice():
+    """Three searches for one document, side by side."""
+    wide = run_of(does([FILM, RouteToKB("films", "Harbour"), RouteToKB("films", "Ann Lee Harbour")], PERSON, RIGHT))
+    parts = STEP.of_step(wide, 1, GOLD).parts
+    assert parts["documents"] == 0.5 and parts["repetition"] == pytest.approx(-2 / 3)
+    assert of_steps(wide) < of_steps(HONEST)
+
+
+def test_a_small_part_is_not_drowned_by_a_large_one():
+    """Four samples: the format part is loud, and the same trick of adding up first hides who was right."""
+    loud = [-10.0, 0.0, 0.0, 0.0]
+    quiet = [0.0, 0.0, 0.0, 0.1]
+    groups = [0, 0, 0, 0]
+    summed = group_relative([a + b for a, b in zip(loud, quiet, strict=True)], groups)
+    apart = normalised_parts(list(zip(loud, quiet, strict=True)), groups, [1.0, 1.0])
+    assert (summed[3] - summed[2]) < 0.05 < 0.5 < (apart[3] - apart[2])

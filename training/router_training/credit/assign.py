@@ -1,0 +1,118 @@
+"""Scores become advantages: runs and their scores in, one number for each step out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from router_graph.trajectories.records import RunRecord
+from router_training.credit.advantages import (
+    TRL,
+    Convention,
+    Floats,
+    Kept,
+    group_relative,
+    keep_spread,
+    mixed,
+    normalised_parts,
+    of_episodes,
+)
+from router_training.credit.groups import by_question, by_state, group_ids
+from router_training.errors import DataError
+from router_training.rewards.reward import WHOLE_RUN
+from router_training.rewards.scoring import RewardRecord
+
+By = Literal["step", "episode", "mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """The advantage of each step that has one, in the order of the log."""
+
+    steps: list[tuple[str, int]]
+    """(run_id, number)."""
+    advantages: Floats
+    """Of shape (steps,)."""
+    mask: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """Of shape (steps,): where something can be learned."""
+    kept: Kept
+    """How many groups are of use; of runs where credit is by episode, else of steps."""
+
+
+def credit(
+    runs: Iterable[RunRecord],
+    scores: Iterable[RewardRecord],
+    by: By = "step",
+    *,
+    steps_by: Callable[[RunRecord, int], Hashable] = by_state,
+    runs_by: Callable[[RunRecord], Hashable] = by_question,
+    convention: Convention = TRL,
+    weight: float = 1.0,
+    parts: Mapping[str, float] | None = None,
+    least_std: float = 0.0,
+) -> Credit:
+    """Advantages by each step's own score, by its run's, or both: A_episode + `weight` · A_step.
+
+    `scores` hold those of steps, of runs, or both, as `by` asks. With `parts`, the parts of the steps' scores are
+    normalised before they are summed, each with its weight, instead of the totals; a part that a score lacks does not
+    apply. Steps without a score are left out. Raises `DataError` where a score is missing that `by` asks for, comes
+    twice, or no group has two different scores.
+    """
+    known = _by_place(scores)
+    steps, owners, step_groups, run_groups = list[tuple[str, int]](), list[int](), list[Hashable](), list[Hashable]()
+    run_totals: list[float] = []
+    for run in runs:
+        whole = known.get((run.run_id, WHOLE_RUN))
+        if by != "step" and whole is None:
+            continue
+        numbers = [one.number for one in run.steps if by == "episode" or (run.run_id, one.number) in known]
+        if not numbers:
+            continue
+        run_totals.append(np.nan if whole is None else whole.total)
+        run_groups.append(runs_by(run))
+        for number in numbers:
+            steps.append((run.run_id, number))
+            owners.append(len(run_totals) - 1)
+            step_groups.append(None if by == "episode" else steps_by(run, number))
+    if not steps:
+        wanted = {"step": "steps", "episode": "whole runs", "mixed": "whole runs and their steps"}[by]
+        raise DataError(f"Credit by {by} needs scores of {wanted}, and these runs have none; score the log for them.")
+    owner = np.asarray(owners, dtype=np.int64)
+    if by == "episode":
+        runs_numbered = group_ids(run_groups)
+        kept = keep_spread(run_totals, runs_numbered, least_std=least_std)
+        return Credit(steps, of_episodes(run_totals, runs_numbered, owner, convention), kept.mask[owner], kept)
+    numbered = group_ids(step_groups)
+    totals = np.array([known[place].total for place in steps])
+    kept = keep_spread(totals, numbered, least_std=least_std)
+    own = (
+        group_relative(totals, numbered, convention)
+        if parts is None
+        else normalised_parts(_table(steps, known, parts), numbered, list(parts.values()), convention)
+    )
+    if by == "step":
+        return Credit(steps, own, kept.mask, kept)
+    both = mixed(of_episodes(run_totals, group_ids(run_groups), owner, convention), own, weight=weight)
+    return Credit(steps, both, both != 0.0, kept)
+
+
+def _by_place(scores: Iterable[RewardRecord]) -> dict[tuple[str, int], RewardRecord]:
+    known: dict[tuple[str, int], RewardRecord] = {}
+    for one in scores:
+        if (before := known.get((one.run_id, one.number))) is not None:
+            place = f"step {one.number} of run {one.run_id!r}" if one.number else f"run {one.run_id!r}"
+            raise DataError(
+                f"There are two scores of {place}, by {before.version} and {one.version}; give those of one reward for "
+                "steps, and of one for runs."
+            )
+        known[one.run_id, one.number] = one
+    return known
+
+
+def _table(
+    steps: list[tuple[str, int]], known: Mapping[tuple[str, int], RewardRecord], parts: Mapping[str, float]
+) -> Floats:
+    return np.array([[known[place].parts.get(name, np.nan) for name in parts] for place in steps], dtype=np.float64)

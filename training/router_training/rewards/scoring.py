@@ -1,0 +1,109 @@
+"""One pass of a reward over a log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from router_graph.trajectories.reader import Source, read_runs
+from router_graph.trajectories.records import RunRecord
+from router_training.errors import DataError
+from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.reward import Needs, Reward
+
+_MISSING: Mapping[Needs, str] = {
+    "answers": "right answer (metadata['gold'])",
+    "documents": "needed document (metadata['gold_documents'])",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRecord:
+    """What a step, or a whole run, was worth, by one version of a reward."""
+
+    run_id: str
+    number: int
+    """Of the step, from 1; 0 for the whole run."""
+    total: float
+    parts: Mapping[str, float]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A recorded log that can be read again and again, a run at a time: what `score` reads twice."""
+
+    source: Source
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        return read_runs(self.source)
+
+
+def score(
+    runs: Iterable[RunRecord],
+    reward: Reward,
+    questions: Questions | None = None,
+    *,
+    skipped: Counter[str] | None = None,
+) -> Iterator[RewardRecord]:
+    """The scores of the runs that ended, in the log's order.
+
+    `runs` (a list, or a `Log`) is read twice, and kept in memory where it can be read but once: what is missing is
+    said before anything is computed. `skipped` counts the runs that have no score, by their status, "foreign" for
+    those of graphs that are not ours. Raises `DataError` where a run has no right answer, or no needed document and
+    the reward asks for them, with how many and the first.
+    """
+    if iter(runs) is runs:
+        runs = list(runs)
+    questions = questions or Questions()
+    _check(runs, questions, reward.needs)
+    return _scores(runs, reward, questions, Counter() if skipped is None else skipped)
+
+
+def _scores(
+    runs: Iterable[RunRecord], reward: Reward, questions: Questions, skipped: Counter[str]
+) -> Iterator[RewardRecord]:
+    version = reward.version
+    for run in runs:
+        if (reason := _unfit(run)) is not None:
+            skipped[reason] += 1
+            continue
+        for one in reward.score(run, questions.of(run)):
+            yield RewardRecord(run.run_id, one.number, one.total, one.parts, version)
+
+
+def _unfit(run: RunRecord) -> str | None:
+    if not run.is_ours:
+        return "foreign"
+    return None if run.status == "ended" else run.status
+
+
+def _check(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Needs]) -> None:
+    judged, missing, first = 0, Counter[Needs](), dict[Needs, RunRecord]()
+    for run in runs:
+        if _unfit(run) is not None:
+            continue
+        judged += 1
+        gold = questions.of(run)
+        for need in sorted(needs):
+            if not _has(gold, need):
+                missing[need] += 1
+                first.setdefault(need, run)
+    if judged == 0:
+        raise DataError("There is no run to score: none has ended, or the log is empty.")
+    for need, count in missing.items():
+        run = first[need]
+        raise DataError(
+            f"{count} of {judged} runs have no {_MISSING[need]}, the first is {run.run_id!r} with the question "
+            f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it."
+        )
+
+
+def lacks(gold: Gold, needs: frozenset[Needs]) -> str | None:
+    """What a reward needs and the gold does not have, in words."""
+    return next((_MISSING[need] for need in sorted(needs) if not _has(gold, need)), None)
+
+
+def _has(gold: Gold, need: Needs) -> bool:
+    return bool(gold.answers if need == "answers" else gold.documents)

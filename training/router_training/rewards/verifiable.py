@@ -1,0 +1,150 @@
+"""A reward of each step that can be checked: what its routes really found, what that cost, and whether it was time.
+
+Nobody's taste is in it, no teacher's and no judge's: the needed documents are known, the searches were executed, the
+answer is right or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from router_graph.evaluation.metrics import f1
+from router_graph.state import Step
+from router_graph.trajectories.records import RunRecord
+from router_graph.trajectories.views import view_at
+from router_graph.view import View, found
+from router_training.errors import ConfigError
+from router_training.rewards.costs import CostNormaliser, Pricing
+from router_training.rewards.facts import answer_of, bare, before, fault, step_of, taken
+from router_training.rewards.gold import Gold
+from router_training.rewards.hygiene import check_preferred, preferred_share
+from router_training.rewards.reward import Needs, Score, StepReward
+from router_training.rewards.utility import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each part counts; 0 leaves it out. Raises `ConfigError` for one below 0."""
+
+    documents: float = 1.0
+    """The share of the needed documents that this step found first. Over a run it adds up to 1 at the most."""
+    utility: float = 0.0
+    """How much better the question could be answered after the step than before."""
+    answer: float = 1.0
+    """Of an answering step: 2 · F1 - 1, so that giving up at once is worse than looking in vain."""
+    stop: float = 0.5
+    """Of an answering step: 1 where all needed documents had been found."""
+    cost: float = 0.2
+    """0 (cheap) to -1 (dear)."""
+    repetition: float = 0.3
+    """0 to -1: the share of the routes that had been taken before, or found only what was known."""
+    preference: float = 0.0
+    """Of an answering step: the share of the sources that served which the user prefers, times the F1."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"The weight {name!r} is 0 or more, and not {value!r}.")
+        if self.cost + self.repetition > self.answer > 0:
+            raise ConfigError(
+                f"What a search can lose (cost {self.cost} + repetition {self.repetition}) is more than what a wrong "
+                f"answer loses (answer {self.answer}): the policy would learn to give up; make them less."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Verifiable(StepReward):
+    """The weighted sum of the parts; −1 for a reply that is no action. Raises `ConfigError`."""
+
+    name = "verifiable"
+
+    normaliser: CostNormaliser
+    """Of steps."""
+    weights: Weights = field(default_factory=Weights)
+    pricing: Pricing = field(default_factory=Pricing)
+    value: Value | None = None
+    """What answering in a state is worth, for the part `utility`."""
+    preferred: Mapping[str, float] = field(default_factory=dict)
+    """Sources that the user prefers, each with how much, from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        check_preferred(self.preferred)
+        if (self.weights.utility > 0) != (self.value is not None):
+            raise ConfigError("A weight for utility and a value of states go together; give both, or neither.")
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """All that a score depends on."""
+        return {
+            "weights": asdict(self.weights),
+            "pricing": asdict(self.pricing),
+            "value": None if self.value is None else self.value.name,
+            "preferred": dict(self.preferred),
+            "normaliser": self.normaliser.fingerprint,
+        }
+
+    @property
+    def needs(self) -> frozenset[Needs]:
+        """Needed documents too, where they are paid for."""
+        with_documents = self.weights.documents > 0 or self.weights.stop > 0
+        return frozenset({"answers", "documents"} if with_documents else {"answers"})
+
+    def of_step(self, run: RunRecord, number: int, gold: Gold) -> Score | None:
+        """The score; None for a step at which the policy said nothing."""
+        record = step_of(run, number)
+        step, earlier = record.step, before(run, number)
+        if not step.get("actions"):
+            return None
+        if fault(run, step):
+            return Score(number, -1.0, {"format": -1.0})
+        parts = {"cost": self.normaliser.cheapness(self.pricing.of_step(run, record)) - 1.0}
+        said = answer_of(step)
+        if said is None:
+            parts |= _searched(step, earlier, gold)
+            if self.value is not None:
+                parts["utility"] = self._gain(run, number, step, gold)
+        else:
+            parts |= self._answered(run, number, bare(said), earlier, gold)
+        weights: Mapping[str, float] = asdict(self.weights)
+        return Score(number, sum(weights[name] * part for name, part in parts.items()), parts)
+
+    def _gain(self, run: RunRecord, number: int, step: Step, gold: Gold) -> float:
+        assert self.value is not None
+        now = view_at(run, number)
+        return self.value(_after(now, step), gold) - self.value(now, gold)
+
+    def _answered(
+        self, run: RunRecord, number: int, said: str, earlier: tuple[Step, ...], gold: Gold
+    ) -> dict[str, float]:
+        right = f1(said, gold.answers) if said else 0.0
+        parts = {"answer": 2.0 * right - 1.0}
+        if gold.documents:
+            parts["stop"] = float(len(gold.met(found(earlier))) == len(gold.documents))
+        if self.value is not None:
+            parts["utility"] = right - self.value(view_at(run, number), gold)
+        if self.preferred:
+            parts["preference"] = right * preferred_share(run, self.preferred)
+        return parts
+
+
+def _searched(step: Step, earlier: tuple[Step, ...], gold: Gold) -> dict[str, float]:
+    """What the routes of a step found that was not known."""
+    parts: dict[str, float] = {}
+    known = found(earlier)
+    if gold.documents:
+        new = gold.met(found([step])) - gold.met(known)
+        parts["documents"] = len(new) / len(gold.documents)
+    routes = list(taken(step))
+    seen = {(hit["kb"], hit["doc_id"]) for hit in known}
+    stale = 0
+    for _, came in routes:
+        names = {(hit["kb"], hit["doc_id"]) for hit in came["hits"]}
+        stale += came["status"] == "repeated" or (bool(names) and names <= seen)
+        seen |= names
+    parts["repetition"] = -stale / len(routes) if routes else 0.0
+    return parts
+
+
+def _after(view: View, step: Step) -> View:
+    return View(view.question, view.menu, view.masked, (*view.steps, step), view.left, None, view.images, view.earlier)
