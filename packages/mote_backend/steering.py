@@ -171,7 +171,7 @@ class Steering:
             _shadow(self.model, "generate", _generate, self.key, None)
         _LIVE.add(self.key)
         weakref.finalize(self, _forget, self.key, self._hooks)
-        for module in _entrances(self.model):
+        for module in _entrances(self.model, self.sites):
             self._hooks.append(module.register_forward_pre_hook(_Begin(self.key), with_kwargs=True))
         _ATTACHED[self.model] = weakref.ref(self)
 
@@ -220,11 +220,17 @@ def _forget(key: _Key, hooks: list[Any]) -> None:
     _LIVE.discard(key)
 
 
-def _entrances(model: nn.Module) -> list[nn.Module]:
-    """The modules that people call with a batch: the model, and the parts of it that hold routers and are models."""
+def _entrances(model: nn.Module, sites: Sequence[Site]) -> list[nn.Module]:
+    """The modules that people call with a batch: the model, and the parts of it that hold routers and are models. A
+    tower that sees pictures holds none, and its batch is one of pictures."""
     from transformers import PreTrainedModel
 
-    return [model, *(one for one in model.modules() if isinstance(one, PreTrainedModel) and one is not model)]
+    routers = [site.name for site in sites]
+    return [
+        part
+        for path, part in model.named_modules()
+        if part is model or (isinstance(part, PreTrainedModel) and any(one.startswith(f"{path}.") for one in routers))
+    ]
 
 
 class _Key:

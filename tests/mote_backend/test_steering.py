@@ -14,6 +14,7 @@ from torch import nn
 
 from mote_backend import ExpertMask, Steering, steer
 from mote_backend.errors import InputError, MaskError, UnsupportedModelError
+from support.moe_families import build
 from support.tiny_routed import EXPERTS, LAYERS, TOP_K, tiny_model
 
 OFF = ExpertMask(off={(0, 1), (1, 2), (2, 0)})
@@ -310,3 +311,10 @@ def test_copies_of_a_checkpoint_in_other_precision_have_one_fingerprint(model):
     half = Steering(copy.deepcopy(model).to(torch.bfloat16))
     assert steering.fingerprint == half.fingerprint
     assert steering.fingerprint.weights != Steering(tiny_model(1)).fingerprint.weights
+
+
+def test_a_tower_that_sees_pictures_is_left_alone_as_its_batch_is_one_of_pictures():
+    model = build("qwen3_vl_moe")
+    with steer(model, [ExpertMask(off={(0, 0)}), None]):
+        assert not model.model.visual._forward_pre_hooks
+        assert model.model.language_model._forward_pre_hooks and model._forward_pre_hooks
