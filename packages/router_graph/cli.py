@@ -21,6 +21,7 @@ try:
     from router_graph import cli_ask, cli_chat, cli_init
     from router_graph.cli_mote import app as mote_app
     from router_graph.cli_pool import app as pool_app
+    from router_graph.cli_runs import app as runs_app
     from router_graph.errors import RouterError
 except KeyboardInterrupt:  # importing takes long enough for a user to change their mind
     sys.stderr.write("Interrupted.\n")
@@ -65,6 +66,7 @@ for commands in (cli_ask, cli_chat, cli_init):
     commands.register(app)
 app.add_typer(kb_app, name="kb")
 app.add_typer(pool_app, name="pool")
+app.add_typer(runs_app, name="runs")
 app.add_typer(mote_app, name="mote")
 
 

@@ -17,7 +17,7 @@ from kb_tools import terminal
 from router_graph.cli_ask_run import Conversation, facts
 from router_graph.cli_loop import command_loop
 from router_graph.errors import QuestionError, RouterError
-from router_graph.pool.card import usd
+from router_graph.money import usd
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.panel import Panel
 from rich.table import Table
@@ -13,10 +13,12 @@ from kb_tools import terminal
 from kb_tools.terminal import one_line, plain
 from router_graph.actions import action_from_dict
 from router_graph.bill import format_bill
-from router_graph.explain import Preview
 from router_graph.ledger import Entry
-from router_graph.pool.card import usd
-from router_graph.state import Step, StopReason
+from router_graph.money import usd
+
+if TYPE_CHECKING:  # LangGraph comes with them, which takes long
+    from router_graph.explain import Preview
+    from router_graph.state import Step, StopReason
 
 _WHY_IT_ENDED: dict[StopReason, str] = {
     "no_answer": "Nothing that was found answers it.",

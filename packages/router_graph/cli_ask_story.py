@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -13,8 +13,10 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from kb_tools.terminal import one_line
-from router_graph.pool.card import usd
-from router_graph.state import Observation
+from router_graph.money import usd
+
+if TYPE_CHECKING:  # LangGraph comes with it, which takes long
+    from router_graph.state import Observation
 
 _THOUGHT, _QUERY, _RESULT = 400, 200, 160
 """Characters that are shown of each."""

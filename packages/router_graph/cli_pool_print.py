@@ -13,7 +13,8 @@ from rich.text import Text
 from kb_tools import terminal
 from router_graph.bill import format_bill
 from router_graph.ledger import Ledger
-from router_graph.pool.card import TYPICAL, ModelCard, usd
+from router_graph.money import usd
+from router_graph.pool.card import TYPICAL, ModelCard
 from router_graph.pool.price import Price
 from router_graph.pool.probe import ProbeReport
 

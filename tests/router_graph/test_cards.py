@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_graph.errors import CardError, RouterError, UnknownModelError, UnknownPriceError
+from router_graph.money import usd
 from router_graph.pool import Live, Measured, ModelCard, ModelPool, Price
-from router_graph.pool.card import usd
 from router_graph.pool.pool_file import load_pool
 
 MEASURED = Measured(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from router_graph.trajectories.assembly import assemble, missing_steps
 from router_graph.trajectories.damage import LogReport
+from router_graph.trajectories.log_index import LogIndex
 from router_graph.trajectories.reader import read_lines, read_runs
-from router_graph.trajectories.shards import LogError, encode
+from router_graph.trajectories.shards import LogError, encode, shards_in
 from router_graph.trajectories.upgrade import unreadable, upgraded
 from support.run_logs import (
     ASK,
@@ -264,3 +265,33 @@ def test_memory_does_not_grow_with_the_length_of_the_runs(tmp_path: Path):
 
     small, large = peak(tmp_path / "small", "x"), peak(tmp_path / "large", "x" * 500_000)
     assert large - small < 15_000_000, "one run is in memory, and not the eighty"
+
+
+def test_a_run_whose_lines_make_no_sense_is_damage_and_the_others_are_read(tmp_path: Path):
+    odd = [line("decided", "odd", 1, step={"number": "x"}), line("observed", "odd", 2)]
+    path = write(tmp_path, [*odd, *whole_run("a")])
+    report = LogReport()
+    assert [run.run_id for run in runs_in(tmp_path, report)] == ["a"]
+    assert report.damaged == 1 and str(report.damages[0]).startswith(f"{path}: the run odd cannot be put together (")
+
+
+def test_an_index_takes_little_memory_whatever_the_lines_hold(tmp_path: Path):
+    runs, steps = 2_000, 4
+    write(tmp_path, [one for n in range(runs) for one in whole_run(f"{n:032x}", n, steps=steps)])
+    report = LogReport()
+    tracemalloc.start()
+    index = LogIndex(shards_in(tmp_path), report)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(index.runs) == runs and report.lines == runs * 2 * steps + runs
+    assert kept < 400 * runs + 16 * report.lines
+
+
+def test_scores_that_lie_in_a_log_are_no_part_of_it_wherever_the_log_lies(tmp_path: Path):
+    log = tmp_path / "rewards" / "runs"
+    write(log, whole_run("a"))
+    (log / "rewards").mkdir()
+    (log / "rewards" / "verifiable-1.jsonl").write_text('{"about": {}}\n')
+    report = LogReport()
+    assert [run.run_id for run in read_runs(log, report=report)] == ["a"]
+    assert report.damaged == 0

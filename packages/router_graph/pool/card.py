@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import re
-from decimal import Decimal
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from router_graph.errors import CardError, UnknownPriceError
+from router_graph.money import usd
 from router_graph.pool import litellm_prices
 from router_graph.pool.live import Live
 from router_graph.pool.params import refusal, secret_in
@@ -191,10 +191,3 @@ class ModelCard(Settings):
         if seconds is None and self.measured:
             seconds = self.measured.seconds
         return "" if seconds is None else f"{seconds:.2g} s a call"
-
-
-def usd(amount: float) -> str:
-    """Money for people: at least cents, and at least two digits that say something."""
-    if amount == 0 or amount >= 0.1:
-        return f"${amount:.2f}"
-    return f"${Decimal(f'{amount:.1e}'):f}"

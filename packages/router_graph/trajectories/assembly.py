@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from router_graph.state import Observation, Step
 from router_graph.trajectories.damage import LogReport
 from router_graph.trajectories.records import Call, Line, RunRecord, StepRecord
+
+if TYPE_CHECKING:  # LangGraph comes with it, which takes long
+    from router_graph.state import Observation, Step
 
 
 def assemble(run_id: str, lines: Sequence[Line], report: LogReport) -> RunRecord:

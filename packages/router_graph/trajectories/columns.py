@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from router_graph.actions import action_from_dict
-from router_graph.state import Step
 from router_graph.trajectories.records import Call, RunRecord, StepRecord
 from router_graph.trajectories.shards import as_json
+
+if TYPE_CHECKING:  # LangGraph comes with it, which takes long
+    from router_graph.state import Step
 
 RUN_COLUMNS: dict[str, str] = {
     "run_id": "string",

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 
-from router_graph.trajectories.assembly import assemble
 from router_graph.trajectories.columns import RUN_COLUMNS, STEP_COLUMNS, run_row, step_row
 from router_graph.trajectories.damage import LogReport
 from router_graph.trajectories.log_index import LogIndex
@@ -25,11 +24,13 @@ from router_graph.trajectories.manifest import (
     write_manifest,
 )
 from router_graph.trajectories.parquet import pyarrow, schema_of
-from router_graph.trajectories.reader import Source, indexed
+from router_graph.trajectories.reader import Source, indexed, runs_of
 from router_graph.trajectories.records import SCHEMA, RunRecord
 from router_graph.trajectories.shards import LogError
 
 RUNS_A_PART = 5_000
+_COUNTS = ("damaged", "replaced", "lost")
+"""Of a report: what is only known when runs are put together. A part remembers its own."""
 _ROWS = 1_000
 """Of steps that are held before they are written."""
 
@@ -51,6 +52,8 @@ def compact(
     """
     pyarrow()
     folder, told = Path(into), report or LogReport()
+    if isinstance(source, str | Path) and folder.resolve() == Path(source).resolve():
+        raise LogError(f"The runs in {folder} are compacted into another folder; name one.")
     index = indexed(source, told)
     if report is None:
         told.warn()
@@ -58,7 +61,8 @@ def compact(
         fingerprint = _fingerprint(index, source, runs_a_part)
         known = _known(folder)
         if known is not None and known["fingerprint"] == fingerprint:
-            told.runs, told.replaced, told.lost = known["runs"], known["replaced"], known["lost"]
+            told.runs, told.damaged = known["runs"], known["damaged"]
+            told.replaced, told.lost = known["replaced"], known["lost"]
             return known
         folder.mkdir(parents=True, exist_ok=True)
         runs = index.runs
@@ -117,7 +121,7 @@ def _known(folder: Path) -> Manifest | None:
 
 def _part(folder: Path, name: str, index: LogIndex, runs: Sequence[str], told: LogReport) -> Part:
     """Write the two files of some runs, or find that they are there; the one of the runs is written last."""
-    _, pq = pyarrow()
+    pa, pq = pyarrow()
     runs_file, steps_file = folder / f"runs-{name}", folder / f"steps-{name}"
     if not (runs_file.exists() and steps_file.exists()):
         counts = LogReport()
@@ -127,15 +131,19 @@ def _part(folder: Path, name: str, index: LogIndex, runs: Sequence[str], told: L
             _writer(runs_new, RUN_COLUMNS) as of_runs,
             _writer(steps_new, STEP_COLUMNS) as of_steps,
         ):
-            for batch in _batches(assemble(run, index.lines(run), counts) for run in runs):
-                rows = [step_row(run, one) for run in batch for one in run.steps]
-                of_steps.write_table(_table(rows, STEP_COLUMNS))
+            for batch in _batches(runs_of(index, runs, counts)):
+                try:
+                    steps = _table([step_row(run, one) for run in batch for one in run.steps], STEP_COLUMNS)
+                except (pa.ArrowException, OverflowError) as error:
+                    between = f"{batch[0].run_id} to {batch[-1].run_id}"
+                    raise LogError(f"A step of the runs {between} does not fit its columns ({error}).") from None
+                of_steps.write_table(steps)
                 of_runs.write_table(_table([run_row(run) for run in batch], RUN_COLUMNS))
-            of_runs.add_key_value_metadata({"replaced": str(counts.replaced), "lost": str(counts.lost)})
+            of_runs.add_key_value_metadata({name: str(getattr(counts, name)) for name in _COUNTS})
     about = pq.read_metadata(runs_file)
     told.runs += about.num_rows
-    told.replaced += int(about.metadata[b"replaced"])
-    told.lost += int(about.metadata[b"lost"])
+    for name in _COUNTS:
+        setattr(told, name, getattr(told, name) + int(about.metadata[name.encode()]))
     steps = pq.read_metadata(steps_file).num_rows
     return Part(runs_file=runs_file.name, steps_file=steps_file.name, runs=about.num_rows, steps=steps)
 

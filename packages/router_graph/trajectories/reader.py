@@ -9,8 +9,8 @@ from router_graph.trajectories.assembly import assemble
 from router_graph.trajectories.damage import LogReport
 from router_graph.trajectories.log_index import LogIndex, checked_lines
 from router_graph.trajectories.records import Line, RunRecord
-from router_graph.trajectories.shards import LogError, decode, head_of, shards_in
-from router_graph.trajectories.upgrade import unreadable, upgraded
+from router_graph.trajectories.shards import LogError, decode, shards_in
+from router_graph.trajectories.upgrade import upgraded
 
 Source = str | Path | Iterable[str | Path]
 """A folder that runs were recorded in or compacted to, a shard, or several of them."""
@@ -24,17 +24,10 @@ def read_lines(source: Source, *, report: LogReport | None = None) -> Iterator[L
     told = report or LogReport()
     for path in shards_in(source):
         told.shards += 1
-        for number, raw, body in checked_lines(path, told):
+        for raw, run in checked_lines(path, told):
             told.bytes += len(raw)
-            if body is None:
-                continue
-            head = head_of(body)
-            why = "there is no run in it" if head is None else unreadable(head[0])
-            if why is not None:
-                told.add(path, number, why)
-                continue
-            told.lines += 1
-            yield upgraded(decode(body))
+            if run is not None:
+                yield upgraded(decode(raw))
     if report is None:
         told.warn()
 
@@ -56,7 +49,7 @@ def read_runs(
     index = indexed(source, told)
     if report is None:
         told.warn()
-    return _chosen(runs_of(index, told), where)
+    return _chosen(_closing(index, told), where)
 
 
 def indexed(source: Source, report: LogReport) -> LogIndex:
@@ -69,11 +62,21 @@ def indexed(source: Source, report: LogReport) -> LogIndex:
     return index
 
 
-def runs_of(index: LogIndex, report: LogReport) -> Iterator[RunRecord]:
-    """The runs of an index."""
+def runs_of(index: LogIndex, runs: Iterable[str], report: LogReport) -> Iterator[RunRecord]:
+    """Some runs of an index, put together. One whose lines lack what they should have is damage."""
+    for run in runs:
+        try:
+            record = assemble(run, index.lines(run), report)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"the run {run} cannot be put together ({type(error).__name__}: {error})"
+            report.add(index.shard_of(run), 0, why)
+            continue
+        yield record
+
+
+def _closing(index: LogIndex, report: LogReport) -> Iterator[RunRecord]:
     try:
-        for run in index.runs:
-            yield assemble(run, index.lines(run), report)
+        yield from runs_of(index, index.runs, report)
     finally:
         index.close()
 

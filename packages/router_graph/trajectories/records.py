@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from router_graph.state import Citation, Observation, Option, Step, StopReason
+if TYPE_CHECKING:  # LangGraph comes with it, which takes long
+    from router_graph.state import Citation, Observation, Option, Step, StopReason
 
 SCHEMA = 1
 """Of the lines. It grows when a field changes its meaning or goes; a reader knows all older ones."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from router_graph.trajectories.cut import each_text
@@ -25,23 +26,33 @@ _KEYS = r"""
   | (?:AKIA|ASIA)[0-9A-Z]{16}
   | AIza[0-9A-Za-z_-]{30,} | ya29\.[\w.-]{20,}
   | xox[abeoprs]-[\w-]{10,} | lsv2_(?:pt|sk)_[\w]{20,} | npm_[A-Za-z0-9]{30,} | pypi-[\w-]{30,}
-  | eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*                 # a JSON web token
+  | eyJ[\w-]{8,2000}\.eyJ[\w-]{8,}\.[\w-]*           # a JSON web token
 """
 _SECRET_NAME = (
-    r"(?:[A-Za-z0-9]+[_-])*(?:(?:api|access|secret|private|auth|client)[_ -]?(?:key|token|secret)|password|passwd|pwd"
-    r"|secret|token|authorization)"
+    r"(?:(?:api|access|secret|private|auth|client)[_ -]?(?:key|token|secret)|password|passwd|pwd|secret|token"
+    r"|authorization)"
 )
-_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL)
+_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]{0,40})PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL)
 _KEY = re.compile(rf"(?<![A-Za-z0-9])(?:{_KEYS})", re.VERBOSE)
 _BEARER = re.compile(r"\b(Bearer|Basic|Token)([ \t]+)(?=[^\s\"']*[\d._~+/=-])[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
 _IN_URL = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,100}):[^\s/@]{1,200}@", re.IGNORECASE)
-_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
+_NAME = re.compile(rf"{_SECRET_NAME}\Z", re.IGNORECASE)
 _NAMED = re.compile(
-    rf"(?<![A-Za-z])({_SECRET_NAME})([\"']?[ \t]*(?:=|:(?=[ \t]*[\"'])|:(?=[ \t]*[^\s\d]*\d))[ \t]*)"
+    rf"({_SECRET_NAME})([\"']?[ \t]{{0,9}}(?:=|:(?=[ \t]{{0,9}}[\"'])|:(?=[ \t]{{0,9}}[^\s\d]{{0,99}}\d))[ \t]{{0,9}})"
     r"(\"[^\"\n]{6,200}\"|'[^'\n]{6,200}'|[^\s\"',;&<>()\[\]{}]{6,200})",
     re.IGNORECASE,
 )
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}(?![\w-])")
+
+# What a text must hold for an expression to find anything in it: to look for a word is far faster.
+_KEY_SIGNS = tuple(
+    "sk- sk_ rk_ pk_ xai- pplx- r8_ nvapi- hf_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- AKIA ASIA AIza ya29. xox "
+    "lsv2_ npm_ pypi- eyJ".split()
+)
+_BEARER_SIGNS = ("bearer", "basic", "token")
+_NAME_SIGNS = ("key", "token", "secret", "password", "passwd", "pwd", "authorization")
+_SHORT, _REMEMBERED = 40, 4_096
+"""Texts of so many characters are mostly names of fields, which come again and again."""
 
 
 class Secrets:
@@ -55,27 +66,35 @@ class Secrets:
         self._emails = emails
         longest_first = sorted({one for one in known if one}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-
-    def hides(self, name: str) -> bool:
-        """Whether what is called so is a secret, whatever it looks like: `password`, `api_key`, `x_token`."""
-        return _NAME.fullmatch(name) is not None
+        self.hides = lru_cache(_REMEMBERED)(_is_secret_name)
+        self._short = lru_cache(_REMEMBERED)(self._cleaned)
 
     def __call__(self, text: str) -> str:
         """The text without them."""
+        return self._short(text) if len(text) <= _SHORT else self._cleaned(text)
+
+    def _cleaned(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub("[secret]", text)
-        if len(text) < 7:
-            return text
+        if any(map(text.__contains__, _KEY_SIGNS)):
+            text = _KEY.sub("[key]", text)
         if "PRIVATE KEY" in text:
             text = _PRIVATE_KEY.sub("[private key]", text)
-        text = _KEY.sub("[key]", text)
-        text = _BEARER.sub(r"\1\2[token]", text)
         if "://" in text:
             text = _IN_URL.sub(r"\1:[password]@", text)
-        text = _NAMED.sub(r"\1\2[secret]", text)
+        lower = text.lower()
+        if any(map(lower.__contains__, _BEARER_SIGNS)):
+            text = _BEARER.sub(r"\1\2[token]", text)
+        if ("=" in text or ":" in text) and any(map(lower.__contains__, _NAME_SIGNS)):
+            text = _NAMED.sub(r"\1\2[secret]", text)
         if self._emails and "@" in text:
             text = _EMAIL.sub("[e-mail]", text)
         return text
+
+
+def _is_secret_name(name: str) -> bool:
+    """Whether what is called so is a secret, whatever it looks like: `password`, `api_key`, `x_token`."""
+    return _NAME.search(name) is not None
 
 
 def redacted(line: Line, redact: Callable[[str], str]) -> Line:

@@ -13,18 +13,19 @@ import secrets
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from router_graph.errors import RouterError
-from router_graph.state import plain
 from router_graph.trajectories.cut import each_text
 from router_graph.trajectories.records import SCHEMA, Line
 
 SUFFIX = ".jsonl"
+BESIDE = "rewards"
+"""A folder in a log that is not the log's: scores of its runs are kept there."""
 _CRC = 9
 """Bytes before the JSON: the digits and the space."""
 _HEAD = re.compile(rb'\{"v":(\d{1,9}),"run":"([^"\\]*)"')
@@ -47,7 +48,7 @@ def today() -> str:
 
 
 def shards_in(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The shards of a log: all `*.jsonl` below a folder, or the files themselves; sorted, each once.
+    """The shards of a log: all `*.jsonl` below a folder but its `rewards`, or the files themselves; sorted, each once.
 
     Raises `LogError` where there is none.
     """
@@ -55,11 +56,15 @@ def shards_in(source: str | Path | Iterable[str | Path]) -> list[Path]:
         path = Path(source)
         if not path.exists():
             raise LogError(f"There is no {path}; give the folder that runs were recorded in, or one of its shards.")
-        found = sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        found = sorted(_below(path)) if path.is_dir() else [path]
         if not found:
             raise LogError(f"There are no runs in {path}: no file in it ends with {SUFFIX}; record some first.")
         return found
     return sorted({one for each in source for one in shards_in(each)})
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    return (one for one in folder.rglob(f"*{SUFFIX}") if BESIDE not in one.relative_to(folder).parts)
 
 
 def encode(line: Mapping[str, Any]) -> bytes:
@@ -73,6 +78,8 @@ def as_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # keys that are no text, huge numbers, halves of surrogate pairs
+        from router_graph.state import plain  # LangGraph with it, which a reader does not need
+
         return orjson.dumps(each_text(plain(value), _as_utf8))
 
 
