@@ -17,6 +17,7 @@ from router_graph.actions import Answer, RouteToKB
 from router_graph.policies.policy import Choice
 from router_graph.policies.scripted import Scripted
 from router_graph.state import merge_steps
+from router_graph.trajectories.damage import LogReport
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.recorder import Recorder
 from router_graph.trajectories.views import view_at
@@ -49,14 +50,21 @@ def the_steps(run):
     return [record.step for record in run.steps]
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_the_log_holds_the_run_as_the_state_does(tmp_path, is_async):
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "custom", "values", "messages"])
+def test_the_log_holds_the_run_as_the_state_does(tmp_path, how):
     graph, config = router(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "t1"}}
     with Recorder(tmp_path) as recorder:
         config |= {"callbacks": [recorder], "metadata": {"question_id": "q1", "gold": ["Paris"]}}
         given = {"question": "What?"}
-        asyncio.run(graph.ainvoke(given, config)) if is_async else graph.invoke(given, config)
-    (run,), state = list(read_runs(tmp_path)), graph.get_state(config).values
+        if how == "ainvoke":
+            asyncio.run(graph.ainvoke(given, config))
+        elif how == "invoke":
+            graph.invoke(given, config)
+        else:
+            list(graph.stream(given, config, stream_mode=how))
+    report = LogReport()
+    (run,), state = list(read_runs(tmp_path, report=report)), graph.get_state(config).values
+    assert report.replaced == 0
     assert the_steps(run) == state["steps"]
     assert (run.question, run.answer, run.stop_reason) == ("What?", state["answer"], state["stop_reason"])
     assert list(run.citations) == state["citations"]

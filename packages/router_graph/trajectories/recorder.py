@@ -165,6 +165,8 @@ class Recorder(BaseCallbackHandler):
         given = outputs if isinstance(outputs, Mapping) else {}
         if chain.is_foreign:
             self._write("ended", str(chain.root), answer=_last_text(outputs), citations=[], stop_reason=None)
+        if chain.holds_nodes:
+            return  # a graph gives back what its nodes have told
         if {"turn", "asked", "menu", "settings"} <= given.keys():
             self._began(chain, given)
         if "answer" in given and "stop_reason" in given and "steps" not in given:
@@ -174,6 +176,7 @@ class Recorder(BaseCallbackHandler):
                 self._stepped(chain, step)
 
     def _began(self, chain: _Chain, given: Mapping[str, Any]) -> None:
+        chain.is_node()
         asked = given["asked"]
         self._write(
             "began",
@@ -192,6 +195,7 @@ class Recorder(BaseCallbackHandler):
     def _stepped(self, chain: _Chain, step: Any) -> None:
         if not isinstance(step, Mapping) or "id" not in step:
             return
+        chain.is_node()
         turn, number = str(step["id"]).rpartition("/")[0], step["number"]
         if "decision" in step:
             own = [call for call in chain.calls if call["is_policy"]]  # those of a shadow too
@@ -211,6 +215,7 @@ class Recorder(BaseCallbackHandler):
             self._write("observed", turn, number=number, position=int(position), observation=observation)
 
     def _answered(self, chain: _Chain, given: Mapping[str, Any]) -> None:
+        chain.is_node()
         told = given["messages"][-1]
         self._write(
             "ended",
@@ -297,6 +302,14 @@ class _Chain:
     tokens: Tokens | None = None
     is_foreign: bool = False
     """A root whose models were asked outside of our nodes."""
+    holds_nodes: bool = False
+    """A graph with nodes of ours in it."""
+
+    def is_node(self) -> None:
+        """It is a node of ours, so that all around it are graphs."""
+        around = self.parent
+        while around is not None:
+            around.holds_nodes, around = True, around.parent
 
     def ours(self) -> _Chain | None:
         """The node of ours that this runs in, if it does."""
