@@ -43,7 +43,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Set by hand, not fitted."""
+    """Set by hand; `learned.fit_gate` fits others on a log."""
 
     top: float = 0.75
     """`Features.top` from which one document is enough."""
@@ -71,7 +71,7 @@ class Gate(ChoicePolicy):
         self, thresholds: Thresholds | None = None, *, then: ChoicePolicy | None = None, k: int | None = None
     ) -> None:
         self.name = "gate" if then is None else f"gate:{then.name}"
-        self._at, self._then, self._k = thresholds or Thresholds(), then, k
+        self.thresholds, self._then, self._k = thresholds or Thresholds(), then, k
         settings = {} if thresholds is None else asdict(thresholds)
         self.version = versioned("1", settings, k, then and f"{then.name} {then.version}")
 
@@ -98,7 +98,7 @@ class Gate(ChoicePolicy):
 
     def decide(self, features: Features) -> Way:
         """What the features of the first search say."""
-        at = self._at
+        at = self.thresholds
         if features.hits == 0 or not features.has_kind:
             return "go on"
         if features.top >= at.top and features.margin >= at.margin and features.words <= at.words:

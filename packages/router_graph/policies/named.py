@@ -79,7 +79,15 @@ def _fanout(asked: _Asked) -> Policy:
 def _gate(asked: _Asked) -> Policy:
     from router_graph.policies.gate import Gate
 
-    return Gate()
+    return _learned(asked) if asked.detail else Gate()
+
+
+def _learned(asked: _Asked) -> Policy:
+    from router_graph.policies.learned.saved import SORTS, load
+
+    models = [] if asked.pool is None else list(asked.pool.cards)
+    options = [*(f"kb:{name}" for name in asked.knowledge), *(f"llm:{name}" for name in models)]
+    return load(asked.detail, SORTS[asked.name], options=options)
 
 
 def _cheapest(asked: _Asked) -> Policy:
@@ -127,7 +135,9 @@ def _local(asked: _Asked) -> Policy:
 
 POLICIES: dict[str, tuple[str, Callable[[_Asked], Policy]]] = {
     "heuristic": ("no language model: follows the evidence, and cites it", _heuristic),
-    "gate": ("one search, whose features decide whether to stop or to go on", _gate),
+    "gate": ("one search, whose features decide to stop or to go on; gate:FILE has it fitted", _gate),
+    "handbook": ("handbook:FILE, what each source was worth for a kind of question in a log", _learned),
+    "knn": ("knn:FILE, what each source was worth for the most similar logged questions", _learned),
     "fanout": ("all knowledge bases at once; fanout:MODEL has a model write the answer", _fanout),
     "kb": ("kb:NAME searches this knowledge base once", _kb),
     "direct": ("no retrieval: the strongest model, or direct:MODEL", _direct),
@@ -140,8 +150,8 @@ POLICIES: dict[str, tuple[str, Callable[[_Asked], Policy]]] = {
 }
 """The policies that have names: what each does, in a few words, and what makes it."""
 
-_WITH_DETAIL = frozenset({"fanout", "kb", "direct", "local", "llm"})
-_ONLY_WITH_DETAIL = frozenset({"kb", "local", "llm"})
+_WITH_DETAIL = frozenset({"fanout", "gate", "handbook", "knn", "kb", "direct", "local", "llm"})
+_ONLY_WITH_DETAIL = frozenset({"handbook", "knn", "kb", "local", "llm"})
 
 
 def policy_named(spec: str, *, pool: ModelPool | None = None, knowledge: Sequence[str] = ()) -> Policy:

@@ -80,7 +80,7 @@ def test_the_strongest_is_that_of_the_pool():
         ("llm", "there is no policy 'llm'"),
         ("llm:fats", "did you mean 'fast'"),
         ("direct:strnog", "did you mean 'strong'"),
-        ("gate:fast", "did you mean 'gate'"),
+        ("gate:fast", "fast cannot be read"),
         ("", "there is heuristic, gate"),
         ("who knows", "there is heuristic, gate"),
         ("no/such-model", "nobody knows what 'no/such-model' costs"),
