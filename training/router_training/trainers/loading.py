@@ -1,0 +1,58 @@
+"""The model that is trained, and what is trained of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from router_training.errors import ConfigError
+from router_training.trainers.config import Lora, OfflineConfig
+
+
+def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
+    """The model and its tokenizer, from a folder where one is given. Raises `ConfigError` where it cannot be loaded.
+
+    Weights are safetensors, and no code that comes with them is run.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+    set_seed(config.seed)
+    if isinstance(model, str | Path):
+        try:
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(str(model))
+            model = AutoModelForCausalLM.from_pretrained(str(model), dtype="float32", use_safetensors=True)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(f"The model {str(model)!r} cannot be loaded ({reason}); give a folder of one.") from error
+    if tokenizer is None:
+        raise ConfigError("A model in memory needs its tokenizer beside it.")
+    model.__dict__.pop("forward", None)  # TRL's, of an earlier run: in a copy it would run the original's weights
+    return model, tokenizer
+
+
+def adapter(lora: Lora | None) -> Any:
+    """peft's settings. Raises `ConfigError` without peft."""
+    if lora is None:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ConfigError("lora needs peft: pip install 'polyroute[train]' peft.") from error
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def own_progress(trainer: Any) -> None:
+    """Our bar in place of transformers', which prints each update's figures."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    from router_training.trainers.progress import TimeLeft
+
+    for other in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(other)
+    trainer.add_callback(TimeLeft())

@@ -1,0 +1,181 @@
+"""A policy from a log: samples with what they were worth go in, a folder that the graph loads comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from router_training.data.samples import Left
+from router_training.errors import ConfigError, DataError
+from router_training.trainers import saving
+from router_training.trainers.arguments import CHECKPOINTS, arguments, check_resumable, updates_per_epoch
+from router_training.trainers.config import Dpo, Kto, OfflineConfig, OfflineGrpo
+from router_training.trainers.environment import quieten
+from router_training.trainers.rows import Judged, dataset, fingerprint, rows
+
+_RUN = "run.json"
+
+
+def train_offline(
+    samples: Sequence[Judged],
+    config: OfflineConfig,
+    model: Any,
+    tokenizer: Any,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    left: Left | None = None,
+    about: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Any] = (),
+) -> Path:
+    """Train by `config.objective.method`, and save the policy in `folder`, which is returned.
+
+    `model` is a causal model of transformers, which is changed, or the folder of one; `tokenizer` too may be None for
+    the one that lies there. `resume` goes on from the last checkpoint of the folder. `about` goes into the card.
+    Raises `DataError` where the samples teach nothing or do not fit the model, `TokensError` where they are of another
+    one, and `ConfigError` for settings that do not go together; all before anything is trained.
+    """
+    quieten(config.threads)
+    folder, left = Path(folder), left or Left()
+    base = str(model) if isinstance(model, str | Path) else str(getattr(model.config, "_name_or_path", ""))
+    _check_adapter(config, base)
+    if not resume:
+        saving.check_room(folder)
+    fit = _short_enough(samples, config.data.most_tokens, left)
+    from router_training.trainers import loading, verify
+
+    model, tokenizer = loading.load(model, tokenizer, config)
+    verify.check_fits([one.sample for one in fit], model, tokenizer)
+    trainer, used = _trainer(fit, config, model, tokenizer, folder, left, callbacks)
+    _check_merging(config, trainer)
+    if config.data.verify or (config.data.verify is None and isinstance(config.objective, OfflineGrpo)):
+        verify.check_logprobs(
+            [one.sample for one in fit],
+            trainer.model,
+            temperature=config.data.sampled_at,
+            most_difference=config.data.most_difference,
+            seed=config.seed,
+        )
+    data = fingerprint(fit)
+    loading.own_progress(trainer)
+    point = _checkpoint(folder, config, data, updates_per_epoch(trainer.args, used), resume)
+    outcome = trainer.train(resume_from_checkpoint=point)
+    made = saving.Made(
+        method=config.objective.method,
+        config=config,
+        data=data,
+        questions=_questions(fit),
+        samples=used,
+        left=str(left),
+        figures={
+            "train_loss": float(outcome.training_loss),
+            "updates": float(outcome.global_step),
+            "seconds": float(outcome.metrics["train_runtime"]),
+        },
+        history=trainer.state.log_history,
+        stopped=getattr(trainer, "stopped", None),
+        base=base,
+        about=dict(about or {}),
+    )
+    return saving.save_policy(trainer, tokenizer, folder, made)
+
+
+def _trainer(
+    fit: Sequence[Judged],
+    config: OfflineConfig,
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    left: Left,
+    callbacks: Sequence[Any],
+) -> tuple[Any, int]:
+    """The trainer of the method, and how many samples (pairs, for dpo) it trains on."""
+    from router_training.trainers import loading
+
+    goal = config.objective
+    common: dict[str, Any] = {
+        "model": model,
+        "processing_class": tokenizer,
+        "peft_config": loading.adapter(config.lora),
+        "callbacks": list(callbacks),
+    }
+    if isinstance(goal, Dpo):
+        from router_training.trainers.dpo import dpo_trainer
+
+        return dpo_trainer(fit, config, folder, left, common)
+    if isinstance(goal, Kto):
+        from router_training.trainers.kto import kto_trainer
+
+        return kto_trainer(fit, config, folder, left, common)
+    made = rows(fit, goal, left)
+    from trl.trainer.sft_config import SFTConfig
+
+    from router_training.trainers.offline_trainer import OfflineTrainer
+
+    args = arguments(SFTConfig, config, folder, len(made), dataset_kwargs={"skip_prepare_dataset": True})
+    trainer = OfflineTrainer(
+        args=args, train_dataset=dataset(made), objective=goal, sampled_at=config.data.sampled_at, **common
+    )
+    return trainer, len(made)
+
+
+def _short_enough(samples: Sequence[Judged], most: int | None, left: Left) -> list[Judged]:
+    fit = [
+        one for one in samples if most is None or len(one.sample.prompt_ids) + len(one.sample.completion_ids) <= most
+    ]
+    if len(fit) < len(samples):
+        left.counts[f"longer than {most:,} tokens"] += len(samples) - len(fit)
+    if not fit:
+        raise DataError(f"There is no sample to train on ({left} left out).")
+    return fit
+
+
+def _check_adapter(config: OfflineConfig, base: str) -> None:
+    if config.lora is not None and not config.lora.merge and not Path(base or "?").is_dir():
+        raise ConfigError(
+            "An adapter is saved without its base, which must lie in a folder; give the model as a folder, or set "
+            "lora.merge."
+        )
+
+
+def _check_merging(config: OfflineConfig, trainer: Any) -> None:
+    if config.lora is not None and config.lora.merge and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise ConfigError(
+            "An adapter cannot be merged into a model whose weights are sharded; set lora.merge to false, and give the "
+            "model as a folder."
+        )
+
+
+def _checkpoint(folder: Path, config: OfflineConfig, data: str, per_epoch: int, resume: bool) -> str | None:
+    """The last checkpoint, if the run is to go on from it. Raises `ConfigError` where it is of another run."""
+    place = folder / CHECKPOINTS
+    settings = config.as_json()
+    mark = {"data": data, "config": settings}
+    if not resume:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / _RUN).write_text(json.dumps(mark, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return None
+    found = sorted((int(one.name.rpartition("-")[2]), one) for one in place.glob("checkpoint-*"))
+    if not found:
+        raise ConfigError(f"{folder} has no checkpoint to go on from; train without resume, with save.every set.")
+    was = json.loads((place / _RUN).read_text(encoding="utf-8"))
+    if was["data"] != data:
+        raise ConfigError(
+            f"The checkpoint in {folder} was trained on other data; resume with the same log, or begin anew."
+        )
+    if changed := [key for key, value in settings.items() if was["config"].get(key) != value]:
+        raise ConfigError(
+            f"The checkpoint in {folder} was trained with another {changed[0]!r}; resume with the same settings, or "
+            "begin anew."
+        )
+    step, path = found[-1]
+    check_resumable(config, per_epoch, step)
+    return str(path)
+
+
+def _questions(samples: Sequence[Judged]) -> str:
+    asked = sorted({one.sample.question_id for one in samples})
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
