@@ -181,14 +181,15 @@ class ChatTransformers(BaseChatModel):
         """How likely the reply is to go on with each of the texts, after `reply_prefix_ids` if it has begun with them.
 
         One forward reads the prompt, one more all the texts together. `temperature` is the model's own if None; where
-        it is 0 the logits are taken as they are. `options` are those of a call.
+        it is 0 the logits are taken as they are. `options` are those of a call. Raises InputError, also for a text
+        that is empty, and ContextLengthError.
         """
         from mote_backend.chat.scoring import score
 
         given = {**options, "reply_prefix_ids": reply_prefix_ids}
         call = self._call(self._convert_input(messages).to_messages(), None, given)
         engine, mask = call.engine, call.request.mask
-        ids = [engine.tokenizer(one, add_special_tokens=False)["input_ids"] for one in continuations]
+        ids = [_ids(engine.tokenizer, one) for one in ([] if isinstance(continuations, str) else continuations)]
         scale = self.temperature if temperature is None else temperature
         steering = engine.steering if mask else None
         prompt = call.request.prompt_ids
@@ -371,3 +372,11 @@ class ChatTransformers(BaseChatModel):
 
     def _mask_metadata(self, mask: ExpertMask | None) -> dict[str, Any]:
         return {}
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"A text to be scored holds bytes that are not UTF-8: {shown(text)}.") from None
+    return [int(one) for one in tokenizer(text, add_special_tokens=False)["input_ids"]]

@@ -15,11 +15,13 @@ from router_graph.view import View
 
 
 class Exploring(Policy):
-    """Another policy; with probability `epsilon`, a route drawn uniformly from those that are legal and new instead.
+    """Another policy; with probability `epsilon`, a route drawn uniformly from the legal ones instead.
 
-    A drawn route asks the other policy's sub-query, or the question where it had none. The probabilities are those of
-    the mixture where the other policy's are known; a policy that says propensity 1 is certain. Where the answer is
-    due, nothing is drawn. The draw depends on the view and its seed alone, so that a replay explores alike.
+    A drawn route asks the other policy's sub-query; the question where there is none, or where it was asked that
+    before. Who was asked the question itself before is not drawn. So what can be drawn depends on the view alone, and
+    the probabilities are exactly those of the mixture where the other policy's are known; a policy that says propensity
+    1 is certain. Where the answer is due, nothing is drawn. The draw depends on the view and its seed alone, so that a
+    replay explores alike.
     """
 
     def __init__(self, policy: Policy, epsilon: float) -> None:
@@ -51,14 +53,13 @@ class Exploring(Policy):
                 mixed[route.target] += self._epsilon / len(others)
         if drawn is None or [drawn.target] == [one.target for one in actions]:
             if mixed is not None:
-                return Act(act.reply, mixed, mixed[actions[0].target])
-            return Act(act.reply, None, self._kept(act, actions, others))
+                return Act(act.reply, mixed, mixed[actions[0].target], act.tokens)
+            return Act(act.reply, None, self._kept(act, actions, others), act.tokens)
         reply = protocol.write(f"To learn what it knows, {drawn.target} was drawn.", [drawn], view)
         if mixed is not None:
             return Act(reply, mixed, mixed[drawn.target])
-        # A reply of several routes is certain to be no single route, so that the draw alone can bring this one about.
-        is_certain = act.propensity == 1.0 and len(actions) > 1
-        return Act(reply, None, self._epsilon / len(others) if is_certain else None)
+        # Where it is certain that the other policy does not take this route, the draw alone can bring it about.
+        return Act(reply, None, self._epsilon / len(others) if act.propensity == 1.0 else None)
 
     def _kept(self, act: Act, actions: tuple[Action, ...], others: list[Route]) -> float | None:
         """The probability of the other policy's own reply, which a draw may give as well."""
@@ -71,11 +72,15 @@ class Exploring(Policy):
 def _routes(view: View, actions: tuple[Action, ...]) -> list[Route]:
     """The routes to draw from, with the query that they would ask."""
     query = next((one.query for one in actions if isinstance(one, RouteToKB | RouteToLLM)), view.question)
+    asked = asked_before(view)
+    wanted = zip(_each(view, query), _each(view, view.question), strict=True)
+    return [plain if essence(one) in asked else one for one, plain in wanted if essence(plain) not in asked]
+
+
+def _each(view: View, query: str) -> list[Route]:
     evidence = bool(view.evidence)
     routes: list[Route] = [RouteToKB(name, query) for name in view.names("kb")]
-    routes += [RouteToLLM(name, query, evidence=evidence) for name in view.names("llm")]
-    asked = asked_before(view)
-    return [one for one in routes if essence(one) not in asked]
+    return routes + [RouteToLLM(name, query, evidence=evidence) for name in view.names("llm")]
 
 
 def _probabilities(act: Act, actions: tuple[Action, ...], view: View) -> Mapping[str, float] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from router_graph.errors import MissingExtraError, SettingsError
+from router_graph.errors import MissingExtraError, RouterError, SettingsError
 from router_graph.policies.scored import ScoredPolicy
 from router_graph.validation import Settings
 
@@ -70,6 +70,7 @@ def load_policy(folder: str | Path, *, temperature: float | None = None, **optio
         raise MissingExtraError("A trained policy needs the extra `mote`: pip install 'polyroute[mote]'.") from error
     folder = Path(folder).expanduser()
     card = PolicyCard.read(folder)
+    _check(folder, card)
     weights, tokenizer = weights_fingerprint(folder), tokenizer_fingerprint(folder)
     for what, is_now, was in (("weights", weights, card.weights), ("tokenizer", tokenizer, card.tokenizer)):
         if was and is_now != was:
@@ -89,6 +90,40 @@ def load_policy(folder: str | Path, *, temperature: float | None = None, **optio
     return policy
 
 
+def _check(folder: Path, card: PolicyCard) -> None:
+    """Raise `SettingsError` for what would fail at the first question."""
+    from router_graph.protocols import protocol_named
+
+    try:
+        protocol_named(card.protocol)
+    except RouterError as error:
+        raise SettingsError(f"{folder / CARD}: {error}") from None
+    if not any(folder.glob("*.safetensors")):
+        raise SettingsError(f"{folder} has no weights: there is no *.safetensors in it; train or copy the policy anew.")
+    if not (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
+        raise SettingsError(
+            f"{folder} holds a LoRA adapter without its model; merge it into the model with merge_and_unload, and save "
+            "that."
+        )
+    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
+    if missing:
+        raise SettingsError(f"{folder} lacks {' and '.join(missing)}; save the model and its tokenizer there.")
+    if not (folder / "chat_template.jinja").is_file() and not _told_template(folder):
+        raise SettingsError(
+            f"The tokenizer in {folder} has no chat template, so that the policy cannot be spoken to; save it with one."
+        )
+
+
+def _told_template(folder: Path) -> str:
+    """The chat template in `tokenizer_config.json`, where older versions of transformers keep it."""
+    try:
+        told = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    template = told.get("chat_template") if isinstance(told, dict) else None
+    return "" if template is None else json.dumps(template, sort_keys=True)
+
+
 def weights_fingerprint(folder: str | Path) -> str:
     """Of the safetensors files of a folder, an adapter's too."""
     return _digest(sorted(Path(folder).glob("*.safetensors")))
@@ -97,11 +132,11 @@ def weights_fingerprint(folder: str | Path) -> str:
 def tokenizer_fingerprint(folder: str | Path) -> str:
     """Of what turns a conversation into tokens: the tokenizer and its chat template."""
     named = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja")
-    return _digest([path for name in named if (path := Path(folder) / name).is_file()])
+    return _digest([path for name in named if (path := Path(folder) / name).is_file()], _told_template(Path(folder)))
 
 
-def _digest(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
+def _digest(paths: list[Path], more: str = "") -> str:
+    digest = hashlib.sha256(more.encode())
     for path in paths:
         digest.update(path.name.encode())
         with path.open("rb") as file:

@@ -13,6 +13,7 @@ from typing import Protocol as Interface
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
+from router_graph.errors import RouterError
 from router_graph.policies.chat import ChatPolicy
 from router_graph.policies.policy import Act, Means
 from router_graph.pool.pool import ModelPool
@@ -63,7 +64,8 @@ class ScoredPolicy(ChatPolicy):
 
     The draw depends on the view and its seed alone. At temperature 0 the likeliest option is taken, with propensity 1.
     Where `thinks` is off the thought is empty. In a protocol that cannot say how its options begin, the model writes
-    the whole reply, and nothing is known of probabilities.
+    the whole reply, and nothing is known of probabilities. Where what it writes spoils the option, so that the reply
+    reads as something else, the probabilities are told, and the propensity of what it came to is not known.
     """
 
     def __init__(
@@ -94,17 +96,21 @@ class ScoredPolicy(ChatPolicy):
         if not openings:
             return await super().act(view, protocol, means)
         self.check(means)
-        messages, seed = protocol.messages(view), _seed(view)
-        said = _Said([], [])
+        messages, said, until = protocol.messages(view), _Said([], []), _until(means)
         before, after = protocol.thinks
         lead = before + after
         if self._thinks and view.must_answer is None and before:
-            reply = await self._write(messages, said, means, seed, stop=[after.strip()], most=self._most_thought)
+            options = {"stop": [after.strip()], "max_tokens": self._most_thought, "seed": _seed(view, "thought")}
+            reply = await self._write(messages, said, means, until, options)
+            prompt = _prompt(reply, 0)
             said.add(reply)
             written = self._scorer.text_of(said.ids)
-            lead = _rest(written, after)
             if before not in written or any(end in written for end in protocol.ends):
-                return Act(AIMessage(written, response_metadata=reply.response_metadata))
+                text = AIMessage(written, response_metadata=_facts(reply))
+                return Act(text, tokens=self._tokens(prompt, said))
+            if not self._scorer.text_of(said.ids[-1:]):
+                said.drop_last()  # the token that ended the reply, which goes on
+            lead = _rest(written, after)
         keys = list(openings)
         scored = await self._scorer.ascore(
             messages,
@@ -113,40 +119,42 @@ class ScoredPolicy(ChatPolicy):
             temperature=self._temperature,
         )
         chances = _chances([sum(one.logprobs) for one in scored], greedy=self._temperature == 0)
-        place = random.Random(seed).choices(range(len(keys)), chances)[0]
+        place = random.Random(_seed(view, "choice")).choices(range(len(keys)), chances)[0]
         said.ids.extend(scored[place].ids)
         said.logprobs.extend(scored[place].logprobs)
         prefix = len(said.ids)
-        reply = await self._write(messages, said, means, seed, stop=list(protocol.ends))
-        prompt = list(reply.response_metadata.get("prompt_token_ids") or ())
+        options = {"stop": list(protocol.ends), "seed": _seed(view, "text")}
+        reply = await self._write(messages, said, means, until, options)
+        tokens = self._tokens(_prompt(reply, prefix), said)
         said.add(reply)
-        tokens = Tokens(
-            prompt_ids=prompt[: len(prompt) - prefix],
-            completion_ids=said.ids,
-            logprobs=said.logprobs,
-            logprob_kind="processed",
-            model=self._identity["model"],
-            tokenizer=self._identity["tokenizer"],
-        )
         text = AIMessage(self._scorer.text_of(said.ids), response_metadata=_facts(reply))
-        return Act(text, dict(zip(keys, chances, strict=True)), chances[place], tokens)
+        came_to = [one.target for one in protocol.read(text, view).actions]
+        propensity = chances[place] if came_to == [keys[place]] else None
+        return Act(text, dict(zip(keys, chances, strict=True)), propensity, tokens)
 
     async def _write(
         self,
         messages: list[BaseMessage],
         said: _Said,
         means: Means,
-        seed: int,
-        *,
-        stop: list[str],
-        most: int | None = None,
+        until: float | None,
+        options: Mapping[str, Any],
     ) -> AIMessage:
         """What the model goes on with."""
-        options: dict[str, Any] = {"stop": stop, "reply_prefix_ids": list(said.ids), "seed": seed}
-        if most is not None:
-            options["max_tokens"] = most
-        until = None if means.deadline_s is None else time.monotonic() + means.deadline_s
-        return await self._whole(messages, options, means, until)
+        reply = await self._whole(messages, {**options, "reply_prefix_ids": list(said.ids)}, means, until)
+        if "token_ids" not in reply.response_metadata:
+            raise RouterError(f"The policy's model {self._model!r} does not tell its tokens; ask it as a ChatPolicy.")
+        return reply
+
+    def _tokens(self, prompt: list[int], said: _Said) -> Tokens:
+        return Tokens(
+            prompt_ids=prompt,
+            completion_ids=said.ids,
+            logprobs=said.logprobs,
+            logprob_kind="processed",
+            model=self._identity["model"],
+            tokenizer=self._identity["tokenizer"],
+        )
 
 
 class _Said:
@@ -160,15 +168,31 @@ class _Said:
         self.ids.extend(reply.response_metadata.get("token_ids") or ())
         self.logprobs.extend(reply.response_metadata.get("token_logprobs") or ())
 
+    def drop_last(self) -> None:
+        """Take the last token away."""
+        del self.ids[-1:], self.logprobs[-1:]
 
-def _seed(view: View) -> int:
-    """Of the draw and of the texts of a step."""
-    seen = repr((view.seed, view.question, len(view.steps)))
+
+def _until(means: Means) -> float | None:
+    return None if means.deadline_s is None else time.monotonic() + means.deadline_s
+
+
+def _seed(view: View, what: str) -> int:
+    """Of one draw of a step; different for each, so that they do not depend on each other."""
+    seen = repr((view.seed, view.question, len(view.steps), what))
     return int.from_bytes(hashlib.sha256(seen.encode()).digest()[:4])
+
+
+def _prompt(reply: AIMessage, prefix: int) -> list[int]:
+    """The tokens before the reply, which had begun with `prefix` tokens."""
+    ids = list(reply.response_metadata.get("prompt_token_ids") or ())
+    return ids[: len(ids) - prefix]
 
 
 def _rest(written: str, after: str) -> str:
     """What is still to be written of the end of the thought."""
+    if after.strip() in written:
+        return "" if written[-1:].isspace() else after[after.index(after.strip()) + len(after.strip()) :]
     for length in range(len(after), 0, -1):
         if written.endswith(after[:length]):
             return after[length:]

@@ -17,7 +17,7 @@ The code's prompt has no prices; here the cards stand in it in both. Data is esc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage
 
@@ -73,6 +73,8 @@ class RouterR1(Protocol):
 
     name = "router_r1"
     stop = ("</search>", "</answer>")
+    thinks = ("<think>", "</think>\n")
+    ends = stop
 
     def __init__(self, mended: bool = True, *, continues: bool = False, most_characters: int = MOST_CHARACTERS) -> None:
         if not mended:
@@ -105,6 +107,13 @@ class RouterR1(Protocol):
         found = scan(text_of(reply), _TAGS)
         actions = [_action(one, view) for one in _counted(found.elements, forced=view.must_answer is not None)]
         return reading(found, actions, view, wanted=WANTED)
+
+    def openings(self, view: View) -> Mapping[str, str]:
+        """`<search> NAME:`, or `<answer>`; none unmended, where not all options have words."""
+        if not self._mended:
+            return {}
+        keys = [one["key"] for one in view.legal]
+        return {key: "<answer>" if key == "answer" else f"<search> {escape(_name(key, view))}:" for key in keys}
 
     def write(self, thought: str, actions: Sequence[Action], view: View) -> AIMessage:
         """The reply that reads as these actions, as far as the grammar has words for them."""

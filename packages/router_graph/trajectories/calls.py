@@ -16,7 +16,7 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "st
 
 def message_of(message: BaseMessage) -> Message:
     """The message, with its tool calls where it has some."""
-    told = Message(role=message.type, content=plain(message.content))
+    told = Message(role=message.type.removesuffix("MessageChunk").lower(), content=plain(message.content))
     if isinstance(message, AIMessage) and message.tool_calls:
         told["tool_calls"] = [_tool_call(one) for one in message.tool_calls]
     if (answered := getattr(message, "tool_call_id", None)) is not None:
@@ -76,6 +76,20 @@ def tokens_of(facts: Mapping[str, Any]) -> Tokens | None:
         model=str(facts.get("model_fingerprint") or ""),
         tokenizer=str(facts.get("tokenizer_fingerprint") or ""),
     )
+
+
+def policys_call(calls: Sequence[Call], step: Mapping[str, Any]) -> Call | None:
+    """The call that the step's reply comes from; a shadow's policy may have asked at the same time.
+
+    Where the model said something else than what stands in the step, as where another route was drawn, its tokens are
+    left out: they are not what was done.
+    """
+    own = [call for call in calls if call["is_policy"]]
+    for name in (step["decision"]["served"], step["decision"]["policy"]):
+        own = [call for call in own if call["model"] == name] or own
+    if same := [call for call in own if call["reply"] == step["reply"]]:
+        return same[-1]
+    return {**own[-1], "tokens": None} if own else None
 
 
 def _reply(response: LLMResult | None) -> AIMessage | None:

@@ -8,33 +8,36 @@ recorded too, as the calls of its models.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import LLMResult
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from router_graph.errors import SettingsError
 from router_graph.ledger import total
 from router_graph.policies.chat import TAG
 from router_graph.state import plain
-from router_graph.trajectories.calls import call_of, message_of
-from router_graph.trajectories.records import SCHEMA, TOKENS, Call, Kind, Line, Tokens
+from router_graph.trajectories.calls import call_of, message_of, policys_call
+from router_graph.trajectories.cut import each_text
+from router_graph.trajectories.records import SCHEMA, TOKENS, Call, Kind, Line, Message, Tokens
+from router_graph.trajectories.redact import Secrets
 from router_graph.trajectories.writer import RunWriter
 
 _logger = logging.getLogger(__name__)
 
-_OWN = ("thread_id", "ls_", "langgraph_", "checkpoint_", "__")
+_OWN = ("thread_id", "ls_", "lc_", "langgraph_", "checkpoint_", "__")
 """How keys of metadata begin that are LangChain's and LangGraph's, and not the caller's."""
+_SECRETS = Secrets()
 
 
 class Recorder(BaseCallbackHandler):
@@ -44,7 +47,8 @@ class Recorder(BaseCallbackHandler):
 
     One recorder serves any number of graphs, threads and event loops at once. What cannot be written never breaks the
     run: it is counted in `lost`, and said once. With `strict`, it raises. `redact` changes each text before it is
-    written. Raises `SettingsError` where the folder cannot be written.
+    written; keys and passwords in the caller's metadata and in errors are taken out in any case. Raises
+    `SettingsError` where the folder cannot be written.
     """
 
     run_inline = True
@@ -64,7 +68,7 @@ class Recorder(BaseCallbackHandler):
         """Lines that could not be made or written."""
         self._chains: dict[UUID, _Chain] = {}
         self._calls: dict[UUID, _Asked] = {}
-        self._lock = threading.Lock()
+        self._has_told = False
 
     def __enter__(self) -> Self:
         return self
@@ -90,17 +94,8 @@ class Recorder(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """A graph, a node, or anything else that LangChain runs."""
-        parent = self._chains.get(parent_run_id) if parent_run_id else None
-        metadata = metadata or {}
-        chain = _Chain(
-            root=parent.root if parent else run_id,
-            parent=parent,
-            node=str(metadata.get("langgraph_node") or name or ""),
-            turn=_text(inputs, "turn"),
-            metadata=metadata,
-            inputs=inputs if parent is None else None,
-        )
-        self._chains[run_id] = chain
+        node = (metadata or {}).get("langgraph_node")
+        self._begin(run_id, parent_run_id, metadata, str(node or name or ""), turn=_turn(inputs), is_node=bool(node))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """What a node gave back is what there is to know of it."""
@@ -111,9 +106,42 @@ class Recorder(BaseCallbackHandler):
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """A node, or a graph, broke off. An interrupt is no error: the run goes on when it is resumed."""
         chain = self._chains.pop(run_id, None)
-        if chain is None or isinstance(error, GraphBubbleUp):
-            return
-        self._safely(lambda: self._failed(chain, error))
+        if chain is not None:
+            self._safely(lambda: self._failed(chain, error))
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """A tool may ask a model, or run a graph; so may a retriever."""
+        node = (metadata or {}).get("langgraph_node")
+        self._begin(run_id, parent_run_id, metadata, str(node or ""), turn="", is_node=False)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+        """Nothing is known of a tool but what it was part of."""
+        self.on_chain_end(None, run_id=run_id)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """As `on_chain_error`."""
+        self.on_chain_error(error, run_id=run_id)
+
+    def on_retriever_start(self, serialized: dict[str, Any] | None, query: str, **facts: Any) -> None:
+        """As `on_tool_start`."""
+        self.on_tool_start(serialized, query, **facts)
+
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
+        """As `on_tool_end`."""
+        self.on_chain_end(None, run_id=run_id)
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """As `on_chain_error`."""
+        self.on_chain_error(error, run_id=run_id)
 
     def on_custom_event(
         self, name: str, data: Any, *, run_id: UUID, tags: list[str] | None = None, metadata: Any = None, **_: Any
@@ -136,11 +164,11 @@ class Recorder(BaseCallbackHandler):
     ) -> None:
         """A model is asked."""
         chain = self._chains.get(parent_run_id) if parent_run_id else None
-        within = next((one for one in self._calls.values() if one.run_id == parent_run_id), None)
+        within = self._calls.get(parent_run_id) if parent_run_id else None
         if within is not None:
             self._calls[run_id] = within.inner(run_id)  # a model around a model: one call, told by the outer one
             return
-        self._calls[run_id] = _Asked(
+        asked = self._calls[run_id] = _Asked(
             run_id=run_id,
             chain=chain,
             prompt=messages[0] if messages else [],
@@ -148,35 +176,73 @@ class Recorder(BaseCallbackHandler):
             params={**(more.get("invocation_params") or {}), **(metadata or {})},
             started=time.perf_counter(),
         )
+        if chain is not None:
+            chain.top().under_way[run_id] = asked
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """A model has said all."""
-        asked = self._calls.pop(run_id, None)
+        asked = self._taken(run_id)
         if asked is not None:
             self._safely(lambda: self._called(asked, response, None))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """A model failed."""
-        asked = self._calls.pop(run_id, None)
+        asked = self._taken(run_id)
         if asked is not None:
             self._safely(lambda: self._called(asked, None, error))
 
+    def _begin(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        metadata: Mapping[str, Any] | None,
+        node: str,
+        *,
+        turn: str,
+        is_node: bool,
+    ) -> None:
+        parent = self._chains.get(parent_run_id) if parent_run_id else None
+        root = parent.root if parent else run_id
+        self._chains[run_id] = _Chain(root, parent, node, turn, is_node, metadata or {})
+
+    def _taken(self, run_id: UUID) -> _Asked | None:
+        asked = self._calls.pop(run_id, None)
+        if asked is not None and asked.chain is not None:
+            asked.chain.top().under_way.pop(run_id, None)
+        return asked
+
     def _ended(self, chain: _Chain, outputs: Any) -> None:
         given = outputs if isinstance(outputs, Mapping) else {}
-        if chain.is_foreign:
+        turn = _turn(given) or chain.turn
+        # What is around nodes of ours gives back what they gave back, and so may any node with what it was told.
+        if chain.is_node and turn and turn not in chain.told:
+            if {"asked", "menu"} <= given.keys():
+                self._began(chain, given)
+            if turn == chain.turn and "answer" in given and "stop_reason" in given and "steps" not in given:
+                self._answered(chain, given)
+            for step in given["steps"] if isinstance(given.get("steps"), list) else ():
+                if isinstance(step, Mapping) and str(step.get("id", "")).rpartition("/")[0] == turn:
+                    self._stepped(chain, turn, step)
+            for one in chain.outside():
+                one.told.add(turn)
+        self._left(chain)
+        if chain.is_foreign and not chain.waits:
             self._write("ended", str(chain.root), answer=_last_text(outputs), citations=[], stop_reason=None)
-        if chain.holds_nodes:
-            return  # a graph gives back what its nodes have told
-        if {"turn", "asked", "menu", "settings"} <= given.keys():
-            self._began(chain, given)
-        if "answer" in given and "stop_reason" in given and "steps" not in given:
-            self._answered(chain, given)
-        elif "asked" in given or ("steps" in given and "answer" not in given):
-            for step in given["steps"] if isinstance(given["steps"], list) else ():
-                self._stepped(chain, step)
+
+    def _left(self, chain: _Chain) -> None:
+        """Write down the calls that came to no step; of what was called first, also those that were given up."""
+        if chain.parent is None:
+            for run_id in list(chain.under_way):
+                if (asked := self._taken(run_id)) is not None:
+                    self._called(asked, None, None)
+        calls, chain.calls = chain.calls, []
+        for call in calls:
+            if chain.turn:
+                self._write("called", chain.turn, call=call)
+            else:
+                self._foreign(chain, call)
 
     def _began(self, chain: _Chain, given: Mapping[str, Any]) -> None:
-        chain.is_node()
         asked = given["asked"]
         self._write(
             "began",
@@ -192,34 +258,26 @@ class Recorder(BaseCallbackHandler):
             software=_software(),
         )
 
-    def _stepped(self, chain: _Chain, step: Any) -> None:
-        if not isinstance(step, Mapping) or "id" not in step:
-            return
-        chain.is_node()
-        turn, number = str(step["id"]).rpartition("/")[0], step["number"]
+    def _stepped(self, chain: _Chain, turn: str, step: Mapping[str, Any]) -> None:
+        number, calls = step["number"], chain.calls
+        chain.calls = []
+        policy = policys_call(calls, step) if "decision" in step else None
+        for call in calls:
+            if policy is None or call["call_id"] != policy["call_id"]:
+                self._write("called", turn, number=number, call=call)
         if "decision" in step:
-            own = [call for call in chain.calls if call["is_policy"]]  # those of a shadow too
-            policy = next((one for one in reversed(own) if one["reply"] == step["reply"]), own[-1] if own else None)
-            for call in chain.calls:
-                if call is not policy:
-                    self._write("called", turn, number=number, call=call)
-            chain.calls.clear()
             if policy is not None and chain.tokens is not None:
                 policy = {**policy, "reply": step["reply"], "tokens": chain.tokens}
             self._write("decided", turn, number=number, step=step, call=policy)
             return
-        for call in chain.calls:
-            self._write("called", turn, number=number, call=call)
-        chain.calls.clear()
         for position, observation in step.get("observations", {}).items():
             self._write("observed", turn, number=number, position=int(position), observation=observation)
 
     def _answered(self, chain: _Chain, given: Mapping[str, Any]) -> None:
-        chain.is_node()
         told = given["messages"][-1]
         self._write(
             "ended",
-            chain.turn or str(told.id).removesuffix("-answer"),
+            chain.turn,
             answer=given["answer"],
             citations=given["citations"],
             stop_reason=given["stop_reason"],
@@ -228,11 +286,12 @@ class Recorder(BaseCallbackHandler):
         )
 
     def _failed(self, chain: _Chain, error: BaseException) -> None:
-        turn = chain.turn
-        for call in chain.calls:
-            self._write("called", turn or str(chain.root), call=call)
-        if turn:
-            self._write("failed", turn, error=_sentence(error))
+        self._left(chain)
+        if isinstance(error, GraphBubbleUp):
+            chain.top().waits |= isinstance(error, GraphInterrupt)
+            return
+        if chain.turn:
+            self._write("failed", chain.turn, error=_sentence(error))
         elif chain.parent is None and chain.is_foreign:
             self._write("failed", str(chain.root), error=_sentence(error))
 
@@ -247,21 +306,28 @@ class Recorder(BaseCallbackHandler):
             params=asked.params,
             seconds=time.perf_counter() - asked.started,
             response=response,
-            error="" if error is None else _sentence(error),
+            error=_broken_off(error) if response is None else "",
         )
         ours = asked.chain.ours() if asked.chain else None
         if ours is not None:
             ours.calls.append(call)
             return
-        root = str(asked.chain.root if asked.chain else asked.run_id)
-        top = asked.chain.top() if asked.chain else None
+        if asked.is_policy and asked.chain is not None and asked.chain.is_node:
+            asked.chain.calls.append(call)  # of a think node alone, whose turn is known at its end
+            return
+        self._foreign(asked.chain, call)
+
+    def _foreign(self, chain: _Chain | None, call: Call) -> None:
+        """A call outside of our nodes."""
+        top = chain.top() if chain else None
+        root = str(top.root) if top else call["call_id"]
         if top is None or not top.is_foreign:
             if top is not None:
                 top.is_foreign = True
             self._write(
                 "began",
                 root,
-                question=_asked_text(asked.prompt),
+                question=_asked_text(call["prompt"]),
                 metadata=_own(top.metadata if top else {}),
                 thread=str(top.metadata.get("thread_id") or "") if top else "",
                 software=_software(),
@@ -284,7 +350,8 @@ class Recorder(BaseCallbackHandler):
             self.lost += 1
             if self.raise_error:
                 raise
-            if self.lost == 1:
+            if not self._has_told:
+                self._has_told = True
                 _logger.warning("A run could not be recorded (%s); it goes on.", _sentence(error))
 
 
@@ -296,20 +363,20 @@ class _Chain:
     parent: _Chain | None
     node: str
     turn: str
+    """Of a node in a turn of ours."""
+    is_node: bool
+    """A node of LangGraph, or something in one."""
     metadata: Mapping[str, Any]
-    inputs: Any
     calls: list[Call] = field(default_factory=list)
     tokens: Tokens | None = None
+    under_way: dict[UUID, _Asked] = field(default_factory=dict)
+    """Of a root: the calls in it that have not ended."""
     is_foreign: bool = False
     """A root whose models were asked outside of our nodes."""
-    holds_nodes: bool = False
-    """A graph with nodes of ours in it."""
-
-    def is_node(self) -> None:
-        """It is a node of ours, so that all around it are graphs."""
-        around = self.parent
-        while around is not None:
-            around.holds_nodes, around = True, around.parent
+    waits: bool = False
+    """A root that was interrupted, and goes on when it is resumed."""
+    told: set[str] = field(default_factory=set)
+    """The turns of which nodes in it have told."""
 
     def ours(self) -> _Chain | None:
         """The node of ours that this runs in, if it does."""
@@ -317,6 +384,13 @@ class _Chain:
         while chain is not None and not chain.turn:
             chain = chain.parent
         return chain
+
+    def outside(self) -> Iterator[_Chain]:
+        """What it runs in, the nearest first."""
+        chain = self.parent
+        while chain is not None:
+            yield chain
+            chain = chain.parent
 
     def top(self) -> _Chain:
         """What was called first."""
@@ -344,21 +418,31 @@ class _Asked:
 
 
 def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    return f"{type(error).__name__}: {_SECRETS(' '.join(str(error).split())[:500])}"
 
 
-def _text(inputs: Any, key: str) -> str:
-    value = inputs.get(key) if isinstance(inputs, Mapping) else None
-    return value if isinstance(value, str) else ""
+def _broken_off(error: BaseException | None) -> str:
+    return "It was given up before it ended." if error is None else _sentence(error)
+
+
+def _turn(state: Any) -> str:
+    """The turn of a state of ours, or of a route's task; other graphs may call something else a turn."""
+    if not isinstance(state, Mapping) or not isinstance(state.get("settings"), Mapping):
+        return ""
+    turn = state.get("turn")
+    return turn if isinstance(turn, str) else ""
 
 
 def _own(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What the caller said of the run."""
-    return {key: plain(value) for key, value in metadata.items() if not key.startswith(_OWN)}
+    """What the caller said of the run, without secrets."""
+    own = {str(key): plain(value) for key, value in metadata.items() if not str(key).startswith(_OWN)}
+    told: dict[str, Any] = each_text(own, _SECRETS, _SECRETS.hides)
+    return told
 
 
-def _asked_text(prompt: Sequence[BaseMessage]) -> str:
-    return next((str(one.text) for one in reversed(prompt) if one.type == "human"), "")
+def _asked_text(prompt: Sequence[Message]) -> str:
+    content = next((one["content"] for one in reversed(prompt) if one["role"] == "human"), "")
+    return str(HumanMessage(content).text)
 
 
 def _last_text(outputs: Any) -> str:
@@ -369,6 +453,11 @@ def _last_text(outputs: Any) -> str:
 
 @cache
 def _software() -> dict[str, str]:
-    from importlib.metadata import version
+    return {name: _version(name) for name in ("polyroute", "langgraph", "langchain-core")}
 
-    return {name: version(name) for name in ("polyroute", "langgraph", "langchain-core")}
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # it runs from a folder
+        return ""

@@ -22,7 +22,8 @@ def view_at(run: RunRecord, number: int) -> View:
         masked=decision["masked"],
         steps=tuple(steps[:place]),
         left=decision["left"],
-        must_answer=decision["forced"],
+        # A policy that failed was asked for anything; the answer was forced by its failure.
+        must_answer=None if decision["forced"] == "policy_failed" else decision["forced"],
         images=run.images,
         earlier=run.earlier,
         seed=run.settings.get("seed", 0),
