@@ -53,7 +53,8 @@ class Exploring(Policy):
                 mixed[route.target] += self._epsilon / len(others)
         if drawn is None or [drawn.target] == [one.target for one in actions]:
             if mixed is not None:
-                return Act(act.reply, mixed, mixed[actions[0].target], act.tokens)
+                known_too = None if act.propensity is None else mixed.get(actions[0].target)
+                return Act(act.reply, mixed, known_too, act.tokens)
             return Act(act.reply, None, self._kept(act, actions, others), act.tokens)
         reply = protocol.write(f"To learn what it knows, {drawn.target} was drawn.", [drawn], view)
         if mixed is not None:
@@ -84,12 +85,12 @@ def _each(view: View, query: str) -> list[Route]:
 
 
 def _probabilities(act: Act, actions: tuple[Action, ...], view: View) -> Mapping[str, float] | None:
-    """Of each legal option, where the action is one of them and the policy's probabilities are known."""
+    """Of each legal option, where they are known and one of them was chosen, be it that its text spoiled it."""
     legal = [option["key"] for option in view.legal]
-    if len(actions) != 1 or actions[0].target not in legal:
+    if len(actions) != 1:
         return None
     if act.probabilities is not None:
         return {key: act.probabilities.get(key, 0.0) for key in legal}
-    if act.propensity == 1.0:
+    if act.propensity == 1.0 and actions[0].target in legal:
         return {key: float(key == actions[0].target) for key in legal}
     return None
