@@ -283,6 +283,26 @@ def test_a_router_that_is_another_routers_knowledge_base_hides_nothing(tmp_path)
     assert all(run.status == "ended" and all(one.is_whole for one in run.steps) for run in runs)
 
 
+def test_a_run_that_is_given_up_between_two_nodes_has_failed(tmp_path):
+    with Recorder(tmp_path) as recorder:
+        for _ in router().stream({"question": "Q"}, {"callbacks": [recorder]}, stream_mode="updates"):
+            break
+    (run,) = read_runs(tmp_path)
+    assert run.status == "failed" and "GeneratorExit" in run.error
+    assert not recorder._chains
+
+
+def test_events_that_nobody_hears_to_their_end_leave_nothing_behind(tmp_path):
+    async def hears_one(recorder):
+        async for _ in router().astream_events({"question": "Q"}, {"callbacks": [recorder]}, version="v2"):
+            break
+        await asyncio.sleep(0.2)
+
+    with Recorder(tmp_path) as recorder:
+        asyncio.run(hears_one(recorder))
+    assert not recorder._chains and not recorder._calls
+
+
 def test_a_process_that_is_killed_loses_no_line_that_it_wrote(tmp_path):
     program = f"""
 import os, signal

@@ -20,7 +20,7 @@ from mote_backend.chat.scoring import Scored, score
 from mote_backend.errors import ContextLengthError, InputError
 from router_graph import create_router
 from router_graph.errors import SettingsError
-from router_graph.policies.local import PolicyCard, load_policy, tokenizer_fingerprint
+from router_graph.policies.local import PolicyCard, load_policy, tokenizer_fingerprint, weights_fingerprint
 from router_graph.policies.scored import ScoredPolicy
 from router_graph.protocols import protocol_named
 from router_graph.state import Option
@@ -240,10 +240,15 @@ def test_a_folder_without_what_a_policy_needs_is_refused_before_it_is_asked(fold
         (folder / "away").rename(folder / file)
 
 
-def test_an_adapter_without_its_model_and_an_unknown_protocol_are_refused(folder):
-    (folder / "config.json").rename(folder / "adapter_config.json")
-    with pytest.raises(SettingsError, match="merge"):
+def test_an_adapter_without_its_model_and_an_unknown_protocol_are_refused(folder, tmp_path):
+    (folder / "config.json").rename(tmp_path / "config.json")
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "base")}))
+    with pytest.raises(SettingsError, match="is not there"):
         load_policy(folder)
+    shutil.copytree(FOLDER, tmp_path / "base")
+    was = weights_fingerprint(folder)
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"others")
+    assert weights_fingerprint(folder) != was
     PolicyCard(name="mine", protocol="briefly").save(folder)
     with pytest.raises(SettingsError, match=r"policy\.json.*brief"):
         load_policy(folder)

@@ -98,15 +98,16 @@ def _check(folder: Path, card: PolicyCard) -> None:
         protocol_named(card.protocol)
     except RouterError as error:
         raise SettingsError(f"{folder / CARD}: {error}") from None
-    if not any(folder.glob("*.safetensors")):
+    if not _weights(folder):
         raise SettingsError(f"{folder} has no weights: there is no *.safetensors in it; train or copy the policy anew.")
-    if not (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
+    base = _base(folder)
+    if base is not None and base.is_absolute() and not (base / "config.json").is_file():
         raise SettingsError(
-            f"{folder} holds a LoRA adapter without its model; merge it into the model with merge_and_unload, and save "
-            "that."
+            f"{folder} holds a LoRA adapter of a model in {base}, which is not there; put it there, or merge the "
+            "adapter into its model."
         )
-    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
-    if missing:
+    wanted = ["tokenizer_config.json"] if base is not None else ["config.json", "tokenizer_config.json"]
+    if missing := [name for name in wanted if not (folder / name).is_file()]:
         raise SettingsError(f"{folder} lacks {' and '.join(missing)}; save the model and its tokenizer there.")
     if not (folder / "chat_template.jinja").is_file() and not _told_template(folder):
         raise SettingsError(
@@ -114,19 +115,37 @@ def _check(folder: Path, card: PolicyCard) -> None:
         )
 
 
+def _base(folder: Path) -> Path | None:
+    """The model that an adapter belongs to, if there is one: a folder, or a name on the hub."""
+    if (folder / "config.json").is_file() or not (folder / "adapter_config.json").is_file():
+        return None
+    return Path(str(_told(folder / "adapter_config.json").get("base_model_name_or_path") or ""))
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a file of JSON says; nothing where it cannot be read."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def _told_template(folder: Path) -> str:
     """The chat template in `tokenizer_config.json`, where older versions of transformers keep it."""
-    try:
-        told = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    template = told.get("chat_template") if isinstance(told, dict) else None
+    template = _told(folder / "tokenizer_config.json").get("chat_template")
     return "" if template is None else json.dumps(template, sort_keys=True)
 
 
 def weights_fingerprint(folder: str | Path) -> str:
-    """Of the safetensors files of a folder, an adapter's too."""
-    return _digest(sorted(Path(folder).glob("*.safetensors")))
+    """Of the safetensors files of a folder; of an adapter's, and of those of its model where that is in a folder."""
+    base = _base(Path(folder))
+    with_base = [] if base is None or not base.is_absolute() else _weights(base)
+    return _digest([*_weights(Path(folder)), *with_base])
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
 
 
 def tokenizer_fingerprint(folder: str | Path) -> str:

@@ -99,13 +99,13 @@ class Recorder(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """What a node gave back is what there is to know of it."""
-        chain = self._chains.pop(run_id, None)
+        chain = self._over(run_id)
         if chain is not None:
             self._safely(lambda: self._ended(chain, outputs))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """A node, or a graph, broke off. An interrupt is no error: the run goes on when it is resumed."""
-        chain = self._chains.pop(run_id, None)
+        chain = self._over(run_id)
         if chain is not None:
             self._safely(lambda: self._failed(chain, error))
 
@@ -203,7 +203,18 @@ class Recorder(BaseCallbackHandler):
     ) -> None:
         parent = self._chains.get(parent_run_id) if parent_run_id else None
         root = parent.root if parent else run_id
-        self._chains[run_id] = _Chain(root, parent, node, turn, is_node, metadata or {})
+        chain = self._chains[run_id] = _Chain(root, parent, node, turn, is_node, metadata or {})
+        if parent is not None:
+            chain.top().inside.add(run_id)
+
+    def _over(self, run_id: UUID) -> _Chain | None:
+        chain = self._chains.pop(run_id, None)
+        if chain is not None and chain.parent is not None:
+            chain.top().inside.discard(run_id)
+        elif chain is not None:
+            for one in list(chain.inside):  # of a stream that was given up, nobody tells
+                self._chains.pop(one, None)
+        return chain
 
     def _taken(self, run_id: UUID) -> _Asked | None:
         asked = self._calls.pop(run_id, None)
@@ -218,13 +229,14 @@ class Recorder(BaseCallbackHandler):
         if chain.is_node and turn and turn not in chain.told:
             if {"asked", "menu"} <= given.keys():
                 self._began(chain, given)
-            if turn == chain.turn and "answer" in given and "stop_reason" in given and "steps" not in given:
+            ends = turn == chain.turn and "answer" in given and "stop_reason" in given and "steps" not in given
+            if ends:
                 self._answered(chain, given)
             for step in given["steps"] if isinstance(given.get("steps"), list) else ():
                 if isinstance(step, Mapping) and str(step.get("id", "")).rpartition("/")[0] == turn:
                     self._stepped(chain, turn, step)
             for one in chain.outside():
-                one.told.add(turn)
+                one.told[turn] = ends
         self._left(chain)
         if chain.is_foreign and not chain.waits:
             self._write("ended", str(chain.root), answer=_last_text(outputs), citations=[], stop_reason=None)
@@ -292,8 +304,11 @@ class Recorder(BaseCallbackHandler):
             return
         if chain.turn:
             self._write("failed", chain.turn, error=_sentence(error))
-        elif chain.parent is None and chain.is_foreign:
+            return
+        if chain.parent is None and chain.is_foreign:
             self._write("failed", str(chain.root), error=_sentence(error))
+        for turn in [one for one, ended in chain.told.items() if chain.parent is None and not ended]:
+            self._write("failed", turn, error=_sentence(error))  # it broke off between two nodes
 
     def _called(self, asked: _Asked, response: LLMResult | None, error: BaseException | None) -> None:
         if asked.is_inner:
@@ -369,14 +384,16 @@ class _Chain:
     metadata: Mapping[str, Any]
     calls: list[Call] = field(default_factory=list)
     tokens: Tokens | None = None
+    inside: set[UUID] = field(default_factory=set)
+    """Of a root: what runs in it."""
     under_way: dict[UUID, _Asked] = field(default_factory=dict)
     """Of a root: the calls in it that have not ended."""
     is_foreign: bool = False
     """A root whose models were asked outside of our nodes."""
     waits: bool = False
     """A root that was interrupted, and goes on when it is resumed."""
-    told: set[str] = field(default_factory=set)
-    """The turns of which nodes in it have told."""
+    told: dict[str, bool] = field(default_factory=dict)
+    """The turns of which nodes in it have told, and whether they have ended."""
 
     def ours(self) -> _Chain | None:
         """The node of ours that this runs in, if it does."""
