@@ -23,11 +23,13 @@ try:
     from router_graph.cli_pool import app as pool_app
     from router_graph.cli_runs import app as runs_app
     from router_graph.errors import RouterError
+    from router_training.cli import app as train_app
+    from router_training.errors import TrainingError
 except KeyboardInterrupt:  # importing takes long enough for a user to change their mind
     sys.stderr.write("Interrupted.\n")
     sys.exit(130)
 
-USER_ERRORS = (*KB_ERRORS, RouterError, MoTEError)
+USER_ERRORS = (*KB_ERRORS, RouterError, MoTEError, TrainingError)
 """What a command may raise because of what it was given: shown as one sentence, never as a traceback."""
 
 _interrupted = Event()
@@ -67,6 +69,7 @@ for commands in (cli_ask, cli_chat, cli_init):
 app.add_typer(kb_app, name="kb")
 app.add_typer(pool_app, name="pool")
 app.add_typer(runs_app, name="runs")
+app.add_typer(train_app, name="train")
 app.add_typer(mote_app, name="mote")
 
 

@@ -1,0 +1,190 @@
+"""From what a command is given to the samples of a method, looked at or written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from kb_tools.cli_command import PlainCommand
+from router_training import cli_options as options
+from router_training.cli_options import AsJSON, ModelFolder, Overrides, RecipeFile, Retokenize, Runs, Scores
+from router_training.errors import ConfigError
+
+if TYPE_CHECKING:
+    from router_training.lessons import Lesson
+    from router_training.prepared import Prepared
+    from router_training.recipe import OfflineRecipe
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command of a method came to, before anything is trained."""
+
+    recipe: OfflineRecipe
+    prepared: Prepared
+    tokenizer: Any
+    about: dict[str, Any]
+    """Of the scores."""
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into the app."""
+    app.command(cls=PlainCommand)(build)
+
+
+def build(
+    runs: Runs,
+    overrides: Overrides = None,
+    model: ModelFolder = None,
+    scores: Scores = None,
+    config: RecipeFile = None,
+    retokenize: Retokenize = False,
+    out: options.SamplesOut = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Show what a log gives to train on: samples, what is left out and why, three of them with what is trained.
+
+    polyroute train build runs --model base
+
+    polyroute train build runs --model base objective.method=dpo --out samples.jsonl
+
+    The same decisions, scores and states as the methods see them. --out writes them for other tools.
+    """
+    from router_training import cli_samples_print
+
+    given = samples_of(runs, model, scores, config, overrides or (), None, retokenize=retokenize)
+    if out is not None:
+        _write(given.prepared, out)
+    cli_samples_print.show(given, as_json=as_json)
+    if out is not None:
+        from kb_tools import terminal
+
+        terminal.note(f"{len(given.prepared.judged):,} samples were written to {out}.")
+
+
+def samples_of(
+    runs: Path,
+    model: str | None,
+    scores: Path | None,
+    config: Path | None,
+    overrides: Sequence[str],
+    method: str | None,
+    *,
+    retokenize: bool = False,
+    imitate: bool = False,
+) -> Given:
+    """Read, check and render. Nothing is computed by a model. Raises `TrainingError`."""
+    from router_training import cli_log, cli_print
+    from router_training.data.rendering import Rendering
+    from router_training.prepared import prepared
+    from router_training.recipe import OfflineRecipe, read_recipe
+    from router_training.trainers.config import RewardChoice
+
+    recipe = read_recipe(OfflineRecipe, config, overrides, method=method)
+    path = None if imitate else cli_log.scores_path(runs, scores, recipe.reward.version)
+    about = {} if path is None else cli_log.about_scores(path)
+    if about.get("version"):
+        recipe = recipe.model_copy(update={"reward": RewardChoice(version=str(about["version"]))})
+    tokenizer = tokenizer_of(model)
+    rendering = Rendering(tokenizer, protocol_of(recipe.policy.protocol), recipe.policy.thinks)
+    with cli_print.progress("runs") as tick:
+        found = prepared(
+            cli_print.ticking(cli_log.Log(runs), tick),
+            None if path is None else cli_log.scores_of(path),
+            rendering,
+            recipe,
+            tokenizer=_fingerprint(str(model)),
+            retokenize=retokenize,
+        )
+    _check_context(found, str(model))
+    return Given(recipe, found, tokenizer, about)
+
+
+def lessons_of(given: Given) -> list[Lesson]:
+    """What the method takes of the samples. What it leaves out is not yet counted with the rest."""
+    from router_training.data.samples import Left
+    from router_training.lessons import lessons
+
+    left = Left(given.prepared.left.counts.copy())
+    made = lessons(given.prepared.judged, given.recipe, left)
+    given.prepared.left.counts.clear()
+    given.prepared.left.counts.update(left.counts)
+    return made
+
+
+def tokenizer_of(model: str | None) -> Any:
+    """The tokenizer that lies with a model. Raises `ConfigError`."""
+    if model is None:
+        raise ConfigError("Which model is to be trained is not told; give its folder, as in --model base.")
+    from router_training.trainers.environment import quieten
+
+    quieten()
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(f"The tokenizer of {model!r} cannot be loaded ({reason}); give a model's folder.") from None
+
+
+def protocol_of(name: str) -> Any:
+    """The protocol of a name. Raises `ConfigError`."""
+    from router_graph.errors import RouterError
+    from router_graph.protocols import protocol_named
+
+    try:
+        return protocol_named(name)
+    except RouterError as error:
+        raise ConfigError(f"policy.protocol: {error}") from None
+
+
+def _fingerprint(model: str) -> str:
+    from router_graph.policies.local import tokenizer_fingerprint
+
+    return tokenizer_fingerprint(model) if Path(model).is_dir() else ""
+
+
+def _check_context(found: Prepared, model: str) -> None:
+    from transformers import AutoConfig
+
+    from router_training.data.samples import check_lengths
+
+    try:
+        told = AutoConfig.from_pretrained(model).get_text_config()
+    except (OSError, ValueError):
+        return  # whether there is a model is asked when it is loaded
+    if context := getattr(told, "max_position_embeddings", None):
+        check_lengths([one.sample for one in found.judged], int(context))
+
+
+def _write(found: Prepared, out: Path) -> None:
+    rows = [
+        {
+            "run_id": one.sample.run_id,
+            "number": one.sample.number,
+            "question_id": one.sample.question_id,
+            "target": one.sample.target,
+            "prompt_ids": one.sample.prompt_ids,
+            "completion_ids": one.sample.completion_ids,
+            "logprobs": one.sample.logprobs,
+            "reward": one.reward,
+            "advantage": one.advantage,
+            "state": str(one.state),
+        }
+        for one in found.judged
+    ]
+    if out.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(rows), out)
+        return
+    with out.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")

@@ -1,0 +1,157 @@
+"""Policies run on held-out questions, through the real graph: what each earns and spends, question by question."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langgraph.graph.state import CompiledStateGraph
+
+from router_graph.ledger import total
+from router_training.errors import DataError
+from router_training.ope.bandit import Floats
+from router_training.ope.intervals import Interval, interval
+from router_training.prepared import mark_of
+from router_training.rewards.facts import bare
+from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.router_r1 import Metric, outcome
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its right answers."""
+
+    question: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One policy on all questions."""
+
+    quality: Floats
+    """[Q] from 0 to 1."""
+    usd: Floats
+    """[Q]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """The candidate against one policy without weights, question by question."""
+
+    name: str
+    ahead: Interval
+    """What the candidate earns more."""
+    dearer: Interval
+    """What this policy spends more than the candidate, in USD."""
+
+    @property
+    def is_rival(self) -> bool:
+        """It is not clearly dearer than the candidate."""
+        return self.dearer.low <= 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What running them says."""
+
+    candidate: str
+    quality: Mapping[str, Interval]
+    usd: Mapping[str, float]
+    """Per question."""
+    against: tuple[Against, ...]
+    """The strongest first."""
+
+    @property
+    def rivals(self) -> tuple[Against, ...]:
+        """Those that cost no more; where all are dearer, the cheapest."""
+        same = tuple(one for one in self.against if one.is_rival)
+        return same or tuple(sorted(self.against, key=lambda one: one.dearer.value)[:1])
+
+    @property
+    def is_better(self) -> bool:
+        """The candidate clearly beats each rival: the 95 % interval of the difference lies above 0."""
+        return bool(self.rivals) and all(one.ahead.low > 0 for one in self.rivals)
+
+    @property
+    def sentence(self) -> str:
+        """Without its full stop."""
+        if not self.rivals:
+            return "nothing was run to compare it with"
+        first = min(self.rivals, key=lambda one: one.ahead.low)
+        how = "beats" if self.is_better else "is worse than" if first.ahead.high < 0 else "is not shown to beat"
+        ahead = f"{first.ahead.value:+.3f} [{first.ahead.low:+.3f}, {first.ahead.high:+.3f}]"
+        return f"run on {first.ahead.n:,} held-out questions, it {how} {first.name} at equal cost ({ahead})"
+
+
+def read_questions(path: Path) -> list[Asked]:
+    """The questions of a file in FlashRAG's form that have a right answer. Raises `DataError`."""
+    Questions.load(path)
+    with path.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
+    found = [
+        Asked(str(row["question"]), tuple(str(one) for one in _several(row["golden_answers"])))
+        for row in rows
+        if row.get("question")
+    ]
+    found = [one for one in found if one.answers]
+    if not found:
+        raise DataError(f"{path} has no question with a right answer to run policies on.")
+    return found
+
+
+def unseen_questions(asked: Sequence[Asked], seen: Collection[str]) -> list[Asked]:
+    """Those that a policy was not trained on. Raises `DataError` where there is none."""
+    fresh = [one for one in asked if mark_of(one.question) not in seen]
+    if not fresh:
+        raise DataError(f"The policy was trained on all {len(asked):,} questions; give others to judge it by.")
+    return fresh
+
+
+async def ran(
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    asked: Sequence[Asked],
+    *,
+    metric: Metric = "f1",
+    tick: Callable[[], None] = lambda: None,
+) -> Ran:
+    """Ask a graph all questions."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(question: Asked) -> tuple[float, float]:
+        async with room:
+            result = await graph.ainvoke({"question": question.question})
+            tick()
+            gold = Gold(question.answers)
+            return outcome(bare(result["answer"]), gold, metric), float(total(result["ledger"], "spent").usd)
+
+    pairs = await asyncio.gather(*(one(question) for question in asked))
+    table = np.asarray(pairs, dtype=np.float64)
+    return Ran(table[:, 0], table[:, 1])
+
+
+def compared(candidate: str, results: Mapping[str, Ran], *, seed: int = 0) -> Comparison:
+    """The candidate against all others."""
+    mine = results[candidate]
+    against = [
+        Against(name, interval(mine.quality - one.quality, seed=seed), interval(one.usd - mine.usd, seed=seed))
+        for name, one in results.items()
+        if name != candidate
+    ]
+    return Comparison(
+        candidate,
+        {name: interval(one.quality, seed=seed) for name, one in results.items()},
+        {name: float(one.usd.mean()) for name, one in results.items()},
+        tuple(sorted(against, key=lambda one: one.ahead.low)),
+    )
+
+
+def _several(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else [value]
