@@ -156,3 +156,12 @@ def test_steps_of_the_log_merge_as_those_of_the_state(tmp_path):
         out = router().invoke({"question": "Q"}, {"callbacks": [recorder]})
     (run,) = read_runs(tmp_path)
     assert merge_steps(the_steps(run), out["steps"]) == out["steps"]
+
+
+def test_a_key_in_a_question_stays_out_of_the_log_unless_one_wants_it_there(tmp_path):
+    key = "sk-proj-" + "a1B2" * 10
+    for folder, options in (("usual", {}), ("bare", {"redact": None})):
+        with Recorder(tmp_path / folder, **options) as recorder:
+            router().invoke({"question": f"What is {key} for?"}, {"callbacks": [recorder]})
+    (usual,), (bare,) = read_runs(tmp_path / "usual"), read_runs(tmp_path / "bare")
+    assert key in bare.question and key not in usual.question and usual.question.startswith("What is [key]")

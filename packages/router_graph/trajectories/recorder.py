@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,8 +28,9 @@ from router_graph.policies.chat import TAG
 from router_graph.state import plain
 from router_graph.trajectories.calls import call_of, message_of, policys_call
 from router_graph.trajectories.cut import each_text
-from router_graph.trajectories.records import SCHEMA, TOKENS, Call, Kind, Line, Message, Tokens
+from router_graph.trajectories.records import SCHEMA, TOKENS, Call, Kind, Line, Message
 from router_graph.trajectories.redact import Secrets
+from router_graph.trajectories.running import Asked, Chain
 from router_graph.trajectories.writer import RunWriter
 
 _logger = logging.getLogger(__name__)
@@ -47,8 +47,9 @@ class Recorder(BaseCallbackHandler):
 
     One recorder serves any number of graphs, threads and event loops at once. What cannot be written never breaks the
     run: it is counted in `lost`, and said once. With `strict`, it raises. `redact` changes each text before it is
-    written; keys and passwords in the caller's metadata and in errors are taken out in any case. Raises
-    `SettingsError` where the folder cannot be written.
+    written: what looks like a key or a password is taken out, unless you say otherwise. With None texts stay as they
+    are, but for those of the caller's metadata and of errors. Raises `SettingsError` where the folder cannot be
+    written.
     """
 
     run_inline = True
@@ -58,7 +59,7 @@ class Recorder(BaseCallbackHandler):
         self,
         folder: str | Path,
         *,
-        redact: Callable[[str], str] | None = None,
+        redact: Callable[[str], str] | None = _SECRETS,
         strict: bool = False,
         **options: Any,
     ) -> None:
@@ -66,8 +67,8 @@ class Recorder(BaseCallbackHandler):
         self.writer = RunWriter(folder, redact=redact, **options)
         self.lost = 0
         """Lines that could not be made or written."""
-        self._chains: dict[UUID, _Chain] = {}
-        self._calls: dict[UUID, _Asked] = {}
+        self._chains: dict[UUID, Chain] = {}
+        self._calls: dict[UUID, Asked] = {}
         self._has_told = False
 
     def __enter__(self) -> Self:
@@ -168,7 +169,7 @@ class Recorder(BaseCallbackHandler):
         if within is not None:
             self._calls[run_id] = within.inner(run_id)  # a model around a model: one call, told by the outer one
             return
-        asked = self._calls[run_id] = _Asked(
+        asked = self._calls[run_id] = Asked(
             run_id=run_id,
             chain=chain,
             prompt=messages[0] if messages else [],
@@ -203,11 +204,11 @@ class Recorder(BaseCallbackHandler):
     ) -> None:
         parent = self._chains.get(parent_run_id) if parent_run_id else None
         root = parent.root if parent else run_id
-        chain = self._chains[run_id] = _Chain(root, parent, node, turn, is_node, metadata or {})
+        chain = self._chains[run_id] = Chain(root, parent, node, turn, is_node, metadata or {})
         if parent is not None:
             chain.top().inside.add(run_id)
 
-    def _over(self, run_id: UUID) -> _Chain | None:
+    def _over(self, run_id: UUID) -> Chain | None:
         chain = self._chains.pop(run_id, None)
         if chain is not None and chain.parent is not None:
             chain.top().inside.discard(run_id)
@@ -216,13 +217,13 @@ class Recorder(BaseCallbackHandler):
                 self._chains.pop(one, None)
         return chain
 
-    def _taken(self, run_id: UUID) -> _Asked | None:
+    def _taken(self, run_id: UUID) -> Asked | None:
         asked = self._calls.pop(run_id, None)
         if asked is not None and asked.chain is not None:
             asked.chain.top().under_way.pop(run_id, None)
         return asked
 
-    def _ended(self, chain: _Chain, outputs: Any) -> None:
+    def _ended(self, chain: Chain, outputs: Any) -> None:
         given = outputs if isinstance(outputs, Mapping) else {}
         turn = _turn(given) or chain.turn
         # What is around nodes of ours gives back what they gave back, and so may any node with what it was told.
@@ -241,7 +242,7 @@ class Recorder(BaseCallbackHandler):
         if chain.is_foreign and not chain.waits:
             self._write("ended", str(chain.root), answer=_last_text(outputs), citations=[], stop_reason=None)
 
-    def _left(self, chain: _Chain) -> None:
+    def _left(self, chain: Chain) -> None:
         """Write down the calls that came to no step; of what was called first, also those that were given up."""
         if chain.parent is None:
             for run_id in list(chain.under_way):
@@ -254,7 +255,7 @@ class Recorder(BaseCallbackHandler):
             else:
                 self._foreign(chain, call)
 
-    def _began(self, chain: _Chain, given: Mapping[str, Any]) -> None:
+    def _began(self, chain: Chain, given: Mapping[str, Any]) -> None:
         asked = given["asked"]
         self._write(
             "began",
@@ -270,7 +271,7 @@ class Recorder(BaseCallbackHandler):
             software=_software(),
         )
 
-    def _stepped(self, chain: _Chain, turn: str, step: Mapping[str, Any]) -> None:
+    def _stepped(self, chain: Chain, turn: str, step: Mapping[str, Any]) -> None:
         number, calls = step["number"], chain.calls
         chain.calls = []
         policy = policys_call(calls, step) if "decision" in step else None
@@ -285,7 +286,7 @@ class Recorder(BaseCallbackHandler):
         for position, observation in step.get("observations", {}).items():
             self._write("observed", turn, number=number, position=int(position), observation=observation)
 
-    def _answered(self, chain: _Chain, given: Mapping[str, Any]) -> None:
+    def _answered(self, chain: Chain, given: Mapping[str, Any]) -> None:
         told = given["messages"][-1]
         self._write(
             "ended",
@@ -297,7 +298,7 @@ class Recorder(BaseCallbackHandler):
             tokens=total(given.get("ledger") or {}, "spent").tokens,
         )
 
-    def _failed(self, chain: _Chain, error: BaseException) -> None:
+    def _failed(self, chain: Chain, error: BaseException) -> None:
         self._left(chain)
         if isinstance(error, GraphBubbleUp):
             chain.top().waits |= isinstance(error, GraphInterrupt)
@@ -310,7 +311,7 @@ class Recorder(BaseCallbackHandler):
         for turn in [one for one, ended in chain.told.items() if chain.parent is None and not ended]:
             self._write("failed", turn, error=_sentence(error))  # it broke off between two nodes
 
-    def _called(self, asked: _Asked, response: LLMResult | None, error: BaseException | None) -> None:
+    def _called(self, asked: Asked, response: LLMResult | None, error: BaseException | None) -> None:
         if asked.is_inner:
             return
         call = call_of(
@@ -332,7 +333,7 @@ class Recorder(BaseCallbackHandler):
             return
         self._foreign(asked.chain, call)
 
-    def _foreign(self, chain: _Chain | None, call: Call) -> None:
+    def _foreign(self, chain: Chain | None, call: Call) -> None:
         """A call outside of our nodes."""
         top = chain.top() if chain else None
         root = str(top.root) if top else call["call_id"]
@@ -368,70 +369,6 @@ class Recorder(BaseCallbackHandler):
             if not self._has_told:
                 self._has_told = True
                 _logger.warning("A run could not be recorded (%s); it goes on.", _sentence(error))
-
-
-@dataclass(slots=True)
-class _Chain:
-    """Something that runs: a graph, a node, a step of LangChain."""
-
-    root: UUID
-    parent: _Chain | None
-    node: str
-    turn: str
-    """Of a node in a turn of ours."""
-    is_node: bool
-    """A node of LangGraph, or something in one."""
-    metadata: Mapping[str, Any]
-    calls: list[Call] = field(default_factory=list)
-    tokens: Tokens | None = None
-    inside: set[UUID] = field(default_factory=set)
-    """Of a root: what runs in it."""
-    under_way: dict[UUID, _Asked] = field(default_factory=dict)
-    """Of a root: the calls in it that have not ended."""
-    is_foreign: bool = False
-    """A root whose models were asked outside of our nodes."""
-    waits: bool = False
-    """A root that was interrupted, and goes on when it is resumed."""
-    told: dict[str, bool] = field(default_factory=dict)
-    """The turns of which nodes in it have told, and whether they have ended."""
-
-    def ours(self) -> _Chain | None:
-        """The node of ours that this runs in, if it does."""
-        chain: _Chain | None = self
-        while chain is not None and not chain.turn:
-            chain = chain.parent
-        return chain
-
-    def outside(self) -> Iterator[_Chain]:
-        """What it runs in, the nearest first."""
-        chain = self.parent
-        while chain is not None:
-            yield chain
-            chain = chain.parent
-
-    def top(self) -> _Chain:
-        """What was called first."""
-        chain = self
-        while chain.parent is not None:
-            chain = chain.parent
-        return chain
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A model that is being asked."""
-
-    run_id: UUID
-    chain: _Chain | None
-    prompt: Sequence[BaseMessage]
-    is_policy: bool
-    params: Mapping[str, Any]
-    started: float
-    is_inner: bool = False
-
-    def inner(self, run_id: UUID) -> _Asked:
-        """A call inside this one."""
-        return _Asked(run_id, self.chain, (), self.is_policy, {}, self.started, is_inner=True)
 
 
 def _sentence(error: BaseException) -> str:
