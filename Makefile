@@ -36,8 +36,9 @@ dev: $(STAMP)
 		LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=true LANGSMITH_TRACING=false LOG_LEVEL=$${LOG_LEVEL:-WARNING} \
 		$(BIN)/langgraph dev --no-browser --no-reload --host 127.0.0.1 --port $(DEV_PORT) --n-jobs-per-worker 10
 
+# A process for each core; the tests of a file stay together, as they share what they build.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -55,6 +56,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/graph_speed.py
 	$(BIN)/python benchmarks/graph_load.py
 	$(BIN)/python benchmarks/graph_faults.py
+	$(BIN)/python benchmarks/runs_record.py
+	$(BIN)/python benchmarks/runs_store.py
+	$(BIN)/python benchmarks/train_credit.py
+	$(BIN)/python benchmarks/train_offline.py
 	$(BIN)/python benchmarks/mote_speed.py
 	$(BIN)/python benchmarks/mote_proof.py
 

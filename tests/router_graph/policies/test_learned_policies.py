@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from router_graph.errors import SettingsError
@@ -132,7 +132,7 @@ def test_drawn_options_come_as_often_as_their_logged_probability_says():
 estimates = st.builds(Estimate, st.floats(0.3, 30), st.floats(0.3, 30), st.just(1))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.lists(estimates, min_size=1, max_size=4), st.data())
 def test_the_probability_to_be_the_best_is_that_of_a_simulation(options, data):
     named = {f"kb:{n}": one for n, one in enumerate(options)}

@@ -165,7 +165,12 @@ def best_chances(options: Mapping[str, Estimate], prices: Mapping[str, float]) -
 
 
 def _density(one: Estimate, grid: Sequence[float]) -> list[float]:
+    """The probability of each cell of the grid."""
     logs = [(one.good - 1) * math.log(x) + (one.bad - 1) * math.log1p(-x) for x in grid]
+    # At its ends a density with less than one case has no bound: there its cell is integrated, not read in the middle.
+    width, middle = 1 / len(grid), grid[0]
+    logs[0] = (one.good - 1) * math.log(width) - math.log(one.good) + (one.bad - 1) * math.log1p(-middle)
+    logs[-1] = (one.bad - 1) * math.log(width) - math.log(one.bad) + (one.good - 1) * math.log1p(-middle)
     most = max(logs)
     weights = [math.exp(log - most) for log in logs]
     whole = sum(weights)
