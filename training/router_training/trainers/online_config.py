@@ -1,0 +1,99 @@
+"""Settings of training online: the policy is sampled while it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from router_training.errors import ConfigError
+from router_training.trainers.config import Lora, Part, RewardChoice, Save, Spoken
+
+_FIXED = frozenset(
+    "output_dir save_steps save_strategy save_total_limit seed data_seed report_to push_to_hub num_generations "
+    "max_steps max_completion_length temperature remove_unused_columns".split()
+)
+
+
+class OnlineConfig(Part):
+    """A run of `step-grpo`, or of `router-r1`."""
+
+    updates: int = Field(default=200, ge=1)
+    samples: int = Field(default=8, ge=2)
+    """Of a group: replies to one state, or runs of one question."""
+    groups: int = Field(default=8, ge=1)
+    """Of an update, on each process."""
+    refresh_every: int | None = Field(default=None, ge=1)
+    """Updates after which states are recorded anew with the policy as it is; None: those of the log stay."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the samples."""
+    most_tokens: int | None = Field(default=None, ge=2)
+    """States longer than this are left out, and counted."""
+    longest_reply: int = Field(default=256, ge=1)
+    """In tokens."""
+    reward: RewardChoice = RewardChoice()
+    lora: Lora | None = None
+    save: Save = Save()
+    policy: Spoken = Spoken()
+    seed: int = Field(default=0, ge=0)
+    threads: int | None = Field(default=None, ge=1)
+    """Of torch, on a CPU; None leaves them alone."""
+    trl: dict[str, Any] = Field(default_factory=dict)
+    """Passed to TRL's GRPOConfig: learning_rate, loss_type, beta and so on."""
+
+
+def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
+    """TRL's own arguments. Where TRL's defaults may change, ours are said: no reference model (beta 0), the loss over
+    all tokens of a batch ("dapo", arXiv 2503.14476), advantages by the deviation of the group.
+
+    Raises `ConfigError` for a key that TRL does not know, and one that is set elsewhere.
+    """
+    import torch
+    from trl.trainer.grpo_config import GRPOConfig
+
+    known = {field.name for field in dataclasses.fields(GRPOConfig) if field.init}
+    for key in config.trl:
+        if key in _FIXED:
+            raise ConfigError(f"trl.{key} cannot be set here; it follows from the other settings.")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see trl.GRPOConfig."
+            raise ConfigError(f"trl.{key} is no argument of GRPOConfig; {hint}")
+    on_gpu = torch.cuda.is_available() and not config.trl.get("use_cpu", False)
+    given: dict[str, Any] = {
+        "beta": 0.0,
+        "loss_type": "dapo",
+        "scale_rewards": "group",
+        "num_iterations": 1,
+        "importance_sampling_level": "token",
+        "bf16": on_gpu and torch.cuda.is_bf16_supported(),
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "disable_tqdm": not sys.stderr.isatty(),
+        "router_aux_loss_coef": 0.0,
+        "top_k": 0,
+        "top_p": 1.0,
+        **config.trl,
+        "output_dir": str(folder),
+        "per_device_train_batch_size": config.groups * config.samples,
+        "num_generations": config.samples,
+        "max_steps": config.updates,
+        "max_completion_length": config.longest_reply,
+        "temperature": config.temperature,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "report_to": [],
+        "push_to_hub": False,
+        "remove_unused_columns": False,
+        "save_strategy": "steps" if config.save.every else "no",
+        "save_steps": config.save.every or 500,
+        "save_total_limit": config.save.keep,
+    }
+    try:
+        return GRPOConfig(**{key: value for key, value in given.items() if key in known})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
