@@ -48,7 +48,8 @@ class OnlineConfig(Part):
 
 def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
     """TRL's own arguments. Where TRL's defaults may change, ours are said: no reference model (beta 0), the loss over
-    all tokens of a batch ("dapo", arXiv 2503.14476), advantages by the deviation of the group.
+    all tokens of a batch ("dapo", arXiv 2503.14476), and advantages by the deviation of the batch: by that of the
+    group, a cent's difference between samples that all failed would count as much as success and failure elsewhere.
 
     Raises `ConfigError` for a key that TRL does not know, and one that is set elsewhere.
     """
@@ -67,7 +68,7 @@ def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
     given: dict[str, Any] = {
         "beta": 0.0,
         "loss_type": "dapo",
-        "scale_rewards": "group",
+        "scale_rewards": "batch",
         "num_iterations": 1,
         "importance_sampling_level": "token",
         "bf16": on_gpu and torch.cuda.is_bf16_supported(),

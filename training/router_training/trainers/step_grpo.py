@@ -125,12 +125,13 @@ class _Book:
         self.groups = self.flat = 0
         """Groups that were judged, and those of one reward."""
         self._rendering, self._config, self._left = rendering, config, left
-        self._kept: list[State] = []
+        self._all: list[State] = []
 
     def write(self, runs: Iterable[RunRecord]) -> None:
         """States to sample in from now on."""
         most = self._config.most_tokens
         self.states = states_of(runs, self._rendering, most_tokens=most, left=self._left)
+        self._all += self.states  # rows that were read before may still be judged
 
     def dataset(self) -> Any:
         """A row for each group of the run; the state that it stands for is drawn when it is read."""
@@ -140,20 +141,13 @@ class _Book:
         return Dataset.from_dict({"slot": list(range(rows))}).with_transform(self._read)
 
     def _read(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        # Equal slots of a batch are one group, and must be one state even if the book changes between two reads.
-        places = [slot % len(self.states) for slot in batch["slot"]]
-        return {
-            "prompt": [self.states[place].messages for place in places],
-            "state": [self._name(self.states[place]) for place in places],
-        }
-
-    def _name(self, state: State) -> int:
-        self._kept.append(state)
-        return len(self._kept) - 1
+        first = len(self._all) - len(self.states)
+        places = [first + slot % len(self.states) for slot in batch["slot"]]
+        return {"prompt": [self._all[place].messages for place in places], "state": places}
 
     def state(self, name: int) -> State:
         """The state of a row."""
-        return self._kept[name]
+        return self._all[name]
 
     def fingerprint(self) -> str:
         """Names the states that are in it now."""
@@ -172,7 +166,7 @@ def _reward(book: _Book, judge: Judge) -> Any:
         found = [
             await judge(book.state(name), said[0]["content"]) for name, said in zip(state, completions, strict=True)
         ]
-        facts, _place = facts_of(found, group_ids(id(book.state(name)) for name in state))
+        facts, _place = facts_of(found, group_ids(state))
         book.groups += len(facts.ids)
         book.flat += int(facts.is_constant.sum())
         log_metric("groups_without_spread", float(facts.is_constant.mean()))
