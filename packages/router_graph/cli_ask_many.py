@@ -69,7 +69,10 @@ async def _ask_all(
 
     async def work() -> None:
         nonlocal written, failed, spent
+        this = asyncio.current_task()
         for number in numbers:
+            if this is not None and this.cancelling():  # asyncio.wait_for of Python 3.11 can swallow it
+                raise asyncio.CancelledError
             done[number] = row = await _ask(router, questions[number])
             failed += "error" in row
             spent += row.get("usd", 0.0)
