@@ -41,6 +41,7 @@ class Judge(Protocol):
         ...
 
 
+@runtime_checkable
 class ManyJudge(Judge, Protocol):
     """A judge that is faster with many replies at once."""
 
@@ -51,8 +52,7 @@ class ManyJudge(Judge, Protocol):
 
 def judge_all(judge: Judge, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
     """The score of each (prompt, reply), in their order. InputError if one is not between 0 and 1."""
-    many = getattr(judge, "many", None)
-    scores = many(pairs) if many is not None else [judge(prompt, reply) for prompt, reply in pairs]
+    scores = judge.many(pairs) if isinstance(judge, ManyJudge) else [judge(prompt, reply) for prompt, reply in pairs]
     return [_checked(judge.name, score) for score in scores]
 
 

@@ -109,6 +109,7 @@ class _Shadow:
 async def _shadow(turn: Turn) -> _Shadow:
     """What a second policy would do. It costs what it costs, and changes nothing."""
     policy, tab, view = turn.resources.policy(turn.settings["shadow"]), Tab(turn.ledger), turn.view()
+    protocol = turn.resources.protocol(policy.speaks or turn.settings["protocol"])
     facts: dict[str, Any] = {"policy": policy.name, "version": policy.version}
     met, rules = turn.state.get("met", ()), turn.resources.rules
     means = Means(ledger=tab, deadline_s=view.left["seconds"], allowed=lambda card: rules.against_model(card, met))
@@ -116,8 +117,8 @@ async def _shadow(turn: Turn) -> _Shadow:
         reason = None if policy.card is None else rules.against_model(policy.card, met)
         if reason is not None:
             return _Shadow({**facts, "problem": f"It was not asked: {reason}."}, {})
-        act = await policy.act(view, turn.protocol, means)
-        reading = turn.protocol.read(act.reply, view)
+        act = await policy.act(view, protocol, means)
+        reading = protocol.read(act.reply, view)
     except Exception as error:  # whatever is wrong with it, it only logs
         return _Shadow({**facts, "problem": str(error) or type(error).__name__, "usd": tab.spent.usd}, tab.entries)
     facts |= {"thought": reading.thought, "actions": [action_as_dict(one) for one in reading.actions]}

@@ -80,6 +80,21 @@ def test_a_replay_takes_every_step_again_and_notices_another_policy():
         replay(graph, state, "nope")
 
 
+def test_a_shadow_speaks_the_protocol_that_it_was_trained_in():
+    class Trained(Script):
+        speaks = "router_r1"
+
+        async def act(self, view, protocol, means):
+            assert protocol.name == self.speaks
+            return await super().act(view, protocol, means)
+
+    shadow = Trained(RouteToKB("b", "shadow"), name="other")
+    graph = create_router([Shelf("a"), Shelf("b")], policy=Script(RouteToKB("a", "x"), Answer("a")), policies=[shadow])
+    first = graph.invoke({"question": "?!"}, context=RouterContext(shadow="other"))["steps"][0]
+    assert first["decision"]["protocol"] == "tags"
+    assert first["shadow"]["actions"] == [{"kind": "kb", "kb": "b", "query": "shadow"}]
+
+
 def test_a_shadow_is_logged_and_not_followed():
     shadow = Script(RouteToKB("b", "shadow"), name="other")
     graph = create_router([Shelf("a"), Shelf("b")], policy=Script(RouteToKB("a", "x"), Answer("a")), policies=[shadow])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from router_graph.policies.learned.decided import questions_fingerprint as fingerprint_of
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
 
@@ -43,9 +44,8 @@ def check_apart(train: Sequence[RunRecord], held: Sequence[RunRecord]) -> None:
 
 
 def questions_fingerprint(runs: Iterable[RunRecord]) -> str:
-    """Names a set of questions: 16 hex digits."""
-    asked = sorted({_asked(run) for run in runs})
-    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
+    """Names the questions of these runs: 16 hex digits."""
+    return fingerprint_of(run.question for run in runs)
 
 
 def _asked(run: RunRecord) -> str:

@@ -102,6 +102,6 @@ def fingerprint(choices: Sequence[Decided]) -> str:
 
 
 def questions_fingerprint(questions: Iterable[str]) -> str:
-    """Names a set of questions: 16 hex digits, as `router_training.data.splits` does."""
+    """Names a set of questions, whatever their case and spacing: 16 hex digits."""
     asked = sorted({" ".join(one.casefold().split()) for one in questions})
     return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
