@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from router_graph.actions import Answer, RouteToKB
+from router_graph.actions import Answer, Note, RouteToKB
 from router_graph.evaluation.metrics import f1
 from router_training.credit.advantages import group_relative, normalised_parts
 from router_training.rewards.costs import CostNormaliser, Pricing
@@ -96,6 +96,15 @@ def test_giving_up_is_worse_than_looking_in_vain():
     for number, run in ((1, HONEST), (1, SPAM), (2, HONEST)):
         ask, stop = STEP.of_step(run, number, GOLD), STEP.of_step(GIVES_UP, 1, GOLD)
         assert ask.total > stop.total
+
+
+@pytest.mark.parametrize("dodge", [Note("Let me think."), RouteToKB("noise", "it rains"), Answer(" ")])
+def test_saying_something_else_where_the_answer_is_due_does_not_pay(dodge):
+    """The graph then answers in the policy's place."""
+    wrong, dodging = (run_of(does(FILM, PERSON, end), context={"max_steps": 2}) for end in (WRONG, dodge))
+    assert dodging.stop_reason == "steps" and dodging.answer
+    assert of_steps(dodging) <= of_steps(wrong)
+    assert of_steps(dodging) < of_steps(run_of(GOOD, context={"max_steps": 2}))
 
 
 def test_failed_calls_are_not_free():

@@ -32,7 +32,8 @@ class Weights:
     utility: float = 0.0
     """How much better the question could be answered after the step than before."""
     answer: float = 1.0
-    """Of an answering step: 2 · F1 - 1, so that giving up at once is worse than looking in vain."""
+    """Of an answering step: 2 · F1 - 1, so that giving up at once is worse than looking in vain. Where an answer is due
+    and none is given, that of none: -1."""
     stop: float = 0.5
     """Of an answering step: 1 where all needed documents had been found."""
     cost: float = 0.2
@@ -100,6 +101,8 @@ class Verifiable(StepReward):
             return Score(number, -1.0, {"format": -1.0})
         parts = {"cost": self.normaliser.cheapness(self.pricing.of_step(run, record)) - 1.0}
         said = answer_of(step)
+        if said is None and record.step["decision"]["forced"] is not None:
+            said = ""  # the graph answers in its place, which is no merit of the policy's
         if said is None:
             parts |= _searched(step, earlier, gold)
             if self.value is not None:
