@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router_graph.actions import RouteToKB
 from router_graph.trajectories.views import view_at
+from router_training.credit.assign import credit
 from router_training.credit.groups import by_place, by_question, by_sample, by_state, group_ids, steps_of
+from router_training.credit.relabel import World, relabel
 from router_training.credit.states import state_key
+from router_training.errors import DataError
+from router_training.rewards.costs import CostNormaliser
+from router_training.rewards.scoring import RewardRecord, score
+from router_training.rewards.verifiable import Verifiable
 from support.routed_runs import FILM, GOOD, PERSON, QUESTION, RIGHT, does, run_of
 from support.views import views
 
@@ -41,6 +48,26 @@ def test_what_may_be_chosen_is_part_of_the_state():
     excluded = run_of(GOOD, context={"exclude": ["kb:noise"]})
     poorer = run_of(GOOD, context={"usd": 0.5})
     assert by_state(excluded, 1) != by_state(RUN, 1) == by_state(poorer, 1)
+
+
+def test_a_state_under_other_prices_is_another_state():
+    dear = relabel(RUN, World(prices={"kb:films": 0.04}))
+    assert all(by_state(RUN, n) != by_state(dear, n) for n in (1, 2, 3))
+    assert by_state(RUN, 3, by="evidence") != by_state(dear, 3, by="evidence")
+
+
+def test_one_action_in_two_worlds_is_no_better_than_itself():
+    worlds = [relabel(RUN, World(prices={"kb:films": usd})) for usd in (0.0001, 0.01)]
+    scores = list(score(worlds, Verifiable(CostNormaliser(0.0, 0.1))))
+    for by, given_scores in (("step", scores), ("episode", [RewardRecord(r.run_id, 0, r.usd, {}, "") for r in worlds])):
+        with pytest.raises(DataError, match="No state has two different rewards"):
+            credit(worlds, given_scores, by)
+
+
+def test_questions_that_differ_in_their_signs_alone_are_two():
+    plus, minus = (run_of(GOOD, question=f"What is 2 {sign} 2?") for sign in "+-")
+    assert by_state(plus, 1) != by_state(minus, 1)
+    assert by_state(plus, 1) == by_state(replace(plus, question="what is  2 + 2?"), 1)
 
 
 @given(views())

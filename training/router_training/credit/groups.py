@@ -29,8 +29,8 @@ def group_ids(keys: Iterable[Hashable]) -> Integers:
 
 
 def by_question(run: RunRecord) -> Hashable:
-    """For runs: the question."""
-    return run.question_id
+    """For runs: the question, at the prices of the run's menu."""
+    return run.question_id, _prices(run)
 
 
 def by_state(run: RunRecord, number: int, *, by: By = "history") -> Hashable:
@@ -39,8 +39,8 @@ def by_state(run: RunRecord, number: int, *, by: By = "history") -> Hashable:
 
 
 def by_place(run: RunRecord, number: int) -> Hashable:
-    """For steps: the question, and the step's number."""
-    return run.question_id, number
+    """For steps: the question at the prices of the run's menu, and the step's number."""
+    return run.question_id, _prices(run), number
 
 
 def by_sample(run: RunRecord, number: int) -> Hashable:
@@ -56,3 +56,8 @@ def steps_of(runs: Iterable[RunRecord]) -> Iterator[tuple[int, RunRecord, int]]:
     for place, run in enumerate(runs):
         for step in run.steps:
             yield place, run, step.number
+
+
+def _prices(run: RunRecord) -> tuple[tuple[str, float], ...]:
+    """What can be asked costs: runs of a dear world are not compared with those of a cheap one."""
+    return tuple(sorted((one["key"], one["usd"]) for one in run.menu))

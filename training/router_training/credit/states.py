@@ -20,9 +20,10 @@ def state_key(view: View, *, by: By = "history") -> str:
     """Names the state, for groups of equal states found across runs (GiGPO's anchor states, arXiv 2505.10978).
 
     Letter case, punctuation and the policy's thoughts make no difference. In the key are the question with its
-    pictures and what was said before, what may be chosen now, and by "history" each route and what came of it, in
+    pictures and what was said before, what may be chosen now and at what price, and by "history" each route and what came of it, in
     their order; by "evidence" only the set of what was found, however it was found. What is left of the budget is not
-    in it, but for what it forbids.
+    in it, but for what it forbids. Prices are: the same search is worth less where it is dearer, and that is no merit
+    of another world's.
     """
     if by == "history":
         so_far: object = [
@@ -33,9 +34,10 @@ def state_key(view: View, *, by: By = "history") -> str:
         said = [_words(came["text"]) for _, route, came in view.routes() if route.kind == "llm"]
         so_far = [sorted(_found(view.evidence)), sorted(said)]
     notes = [_words(action.text) for _, action in view.actions() if action.kind == "note"]
-    legal = sorted(option["key"] for option in view.legal)
+    legal = sorted((option["key"], option["usd"]) for option in view.legal)
     earlier = [[role, _words(text)] for role, text in view.earlier]
-    state = [_words(view.question), view.images, earlier, legal, so_far, notes]
+    question = " ".join(view.question.casefold().split())  # with its signs: 2 + 2 is not 2 - 2
+    state = [question, view.images, earlier, legal, so_far, notes]
     return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:24]
 
 

@@ -38,8 +38,7 @@ def states_of(
     for run in runs:
         for record in run.steps:
             view = view_at(run, record.number)
-            prices = tuple(option["usd"] for option in view.legal)
-            key = run.question_id, state_key(view), prices
+            key = run.question_id, state_key(view)
             messages = plain_messages(rendering.protocol.messages(view))
             if len(view.legal) < 2:
                 left.counts["states without a choice"] += 1
