@@ -22,7 +22,7 @@ from router_training.rewards.r1_router import answer_score
 from router_training.rewards.router_r1 import RouterR1
 from router_training.rewards.router_r1_paper import RollingCost, composed
 from router_training.rewards.verifiable import Verifiable, Weights
-from support.routed_runs import FILM, GOOD, PERSON, RIGHT, WRONG, does, libraries, run_of
+from support.routed_runs import FILM, GOOD, PEOPLE, PERSON, RIGHT, WRONG, Library, does, libraries, run_of
 
 SCALE = CostNormaliser(0.0, 0.1)
 PREFERRED = {"kb:noise": 1.0}
@@ -179,6 +179,20 @@ def test_asking_for_everything_at_once_pays_for_no_document_twice():
     parts = STEP.of_step(wide, 1, GOLD).parts
     assert parts["documents"] == 0.5 and parts["repetition"] == pytest.approx(-2 / 3)
     assert of_steps(wide) < of_steps(HONEST)
+
+
+def test_asking_for_a_hundred_documents_does_not_pay():
+    """A word that stands in every document, and all of them."""
+    many = {f"writer{n}": f"Ann Lee's friend {n} is a director." for n in range(60)}
+    shelves = [libraries()[0], Library("people", {**many, **PEOPLE}, cost_usd=0.001)]
+    vague, precise = (
+        run_of(does(FILM, ask, RIGHT), knowledge=shelves) for ask in (RouteToKB("people", "director", k=100), PERSON)
+    )
+    found = [sum(bool(GOLD.met(came["hits"])) for s in run.steps for _, came in taken(s.step)) for run in (vague, precise)]
+    assert found == [2, 2]
+    assert of_steps(vague) < of_steps(precise)
+    own = run_of(does(FILM, replace(PERSON, k=40), RIGHT), knowledge=shelves, context={"k": 40})
+    assert STEP.of_step(own, 2, GOLD).parts["documents"] == 0.5  # where the run is set to read as many
 
 
 def test_a_small_part_is_not_drowned_by_a_large_one():

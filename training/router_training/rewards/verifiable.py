@@ -22,13 +22,18 @@ from router_training.rewards.hygiene import check_preferred, preferred_share
 from router_training.rewards.reward import Needs, Score, StepReward
 from router_training.rewards.utility import Value
 
+_MOST = 10
+"""Documents that a step may bring before it is a haystack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What each part counts; 0 leaves it out. Raises `ConfigError` for one below 0."""
 
     documents: float = 1.0
-    """The share of the needed documents that this step found first. Over a run it adds up to 1 at the most."""
+    """The share of the needed documents that this step found first. Over a run it adds up to 1 at the most. Of a step
+    that brings up to 10 documents (or the `k` of the run, if that is more) they count in full, where it brings twice
+    as many half: to ask for a hundred is not to find."""
     utility: float = 0.0
     """How much better the question could be answered after the step than before."""
     answer: float = 1.0
@@ -104,7 +109,7 @@ class Verifiable(StepReward):
         if said is None and record.step["decision"]["forced"] is not None:
             said = ""  # the graph answers in its place, which is no merit of the policy's
         if said is None:
-            parts |= _searched(step, earlier, gold)
+            parts |= _searched(step, earlier, gold, most=max(_MOST, run.settings.get("k") or 0))
             if self.value is not None:
                 parts["utility"] = self._gain(run, number, step, gold)
         else:
@@ -131,13 +136,14 @@ class Verifiable(StepReward):
         return parts
 
 
-def _searched(step: Step, earlier: tuple[Step, ...], gold: Gold) -> dict[str, float]:
+def _searched(step: Step, earlier: tuple[Step, ...], gold: Gold, *, most: int) -> dict[str, float]:
     """What the routes of a step found that was not known."""
     parts: dict[str, float] = {}
     known = found(earlier)
     if gold.documents:
-        new = gold.met(found([step])) - gold.met(known)
-        parts["documents"] = len(new) / len(gold.documents)
+        brought = found([step])
+        new = gold.met(brought) - gold.met(known)
+        parts["documents"] = len(new) / len(gold.documents) * min(1.0, most / max(1, len(brought)))
     routes = list(taken(step))
     seen = {(hit["kb"], hit["doc_id"]) for hit in known}
     stale = 0
