@@ -177,8 +177,26 @@ def test_asking_for_everything_at_once_pays_for_no_document_twice():
     """Three searches for one document, side by side."""
     wide = run_of(does([FILM, RouteToKB("films", "Harbour"), RouteToKB("films", "Ann Lee Harbour")], PERSON, RIGHT))
     parts = STEP.of_step(wide, 1, GOLD).parts
-    assert parts["documents"] == 0.5 and parts["repetition"] == pytest.approx(-2 / 3)
+    assert parts["documents"] == 0.5 and parts["repetition"] == -2.0
     assert of_steps(wide) < of_steps(HONEST)
+
+
+def test_dear_searches_side_by_side_do_not_hide_behind_each_other():
+    """Where one dear search is as dear as the scale goes, more beside it were free."""
+    scale = CostNormaliser.fit([0.0, 0.001, 0.004, 0.004])
+    reward = Verifiable(scale)
+    aside = [RouteToKB("films", "Desert"), RouteToKB("people", "writer Ann Lee")]
+    scripts = (does([FILM, PERSON], RIGHT), does([FILM, PERSON, *aside], RIGHT), does([FILM, PERSON], aside, RIGHT))
+    lean, padded, later = (sum(one.total for one in reward.score(run_of(script), GOLD)) for script in scripts)
+    assert padded < lean and padded == pytest.approx(later)
+    one_by_one = sum(one.total for one in reward.score(HONEST, GOLD))
+    assert lean == pytest.approx(one_by_one)
+
+
+def test_a_repetition_is_not_diluted_by_searches_for_nothing():
+    again, nothing = RouteToKB("films", "wrote Ann Lee"), [RouteToKB("noise", f"xyz{n}") for n in range(9)]
+    plain, diluted = (run_of(does(FILM, step, PERSON, RIGHT)) for step in (again, [again, *nothing]))
+    assert of_steps(diluted) <= of_steps(plain) < of_steps(HONEST)
 
 
 def test_asking_for_a_hundred_documents_does_not_pay():

@@ -47,7 +47,11 @@ class Pricing:
 
     def of_step(self, run: RunRecord, step: StepRecord) -> float:
         """What this step of the run cost, in USD."""
-        return self.step + self._decision(step) + sum(self._route(run, *one) for one in taken(step.step))
+        return self.step + self._decision(step) + sum(self.of_routes(run, step))
+
+    def of_routes(self, run: RunRecord, step: StepRecord) -> list[float]:
+        """What each route of this step cost, in USD."""
+        return [self._route(run, *one) for one in taken(step.step)]
 
     def of_run(self, run: RunRecord) -> float:
         """What all steps cost, in USD."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 from router_graph.evaluation.metrics import f1
 from router_graph.state import Step
-from router_graph.trajectories.records import RunRecord
+from router_graph.trajectories.records import RunRecord, StepRecord
 from router_graph.trajectories.views import view_at
 from router_graph.view import View, found
 from router_training.errors import ConfigError
@@ -42,9 +42,9 @@ class Weights:
     stop: float = 0.5
     """Of an answering step: 1 where all needed documents had been found."""
     cost: float = 0.2
-    """0 (cheap) to -1 (dear)."""
+    """0 (cheap) to -1 (dear), for each route: side by side they lose what they would have lost one after another."""
     repetition: float = 0.3
-    """0 to -1: the share of the routes that had been taken before, or found only what was known."""
+    """-1 for each route that had been taken before, or found only what was known."""
     preference: float = 0.0
     """Of an answering step: the share of the sources that served which the user prefers, times the F1."""
 
@@ -83,6 +83,7 @@ class Verifiable(StepReward):
     def parameters(self) -> Mapping[str, object]:
         """All that a score depends on."""
         return {
+            "rules": 2,
             "weights": asdict(self.weights),
             "pricing": asdict(self.pricing),
             "value": None if self.value is None else self.value.name,
@@ -104,7 +105,7 @@ class Verifiable(StepReward):
             return None
         if fault(run, step):
             return Score(number, -1.0, {"format": -1.0})
-        parts = {"cost": self.normaliser.cheapness(self.pricing.of_step(run, record)) - 1.0}
+        parts = {"cost": self._cost(run, record)}
         said = answer_of(step)
         if said is None and record.step["decision"]["forced"] is not None:
             said = ""  # the graph answers in its place, which is no merit of the policy's
@@ -116,6 +117,12 @@ class Verifiable(StepReward):
             parts |= self._answered(run, number, bare(said), earlier, gold)
         weights: Mapping[str, float] = asdict(self.weights)
         return Score(number, sum(weights[name] * part for name, part in parts.items()), parts)
+
+    def _cost(self, run: RunRecord, record: StepRecord) -> float:
+        """Above the end of the scale nothing costs more; a step of many routes is not one dear route."""
+        whole = 1.0 - self.normaliser.cheapness(self.pricing.of_step(run, record))
+        each = [1.0 - self.normaliser.cheapness(usd) for usd in self.pricing.of_routes(run, record)]
+        return -max(whole, sum(each))
 
     def _gain(self, run: RunRecord, number: int, step: Step, gold: Gold) -> float:
         assert self.value is not None
@@ -144,14 +151,13 @@ def _searched(step: Step, earlier: tuple[Step, ...], gold: Gold, *, most: int) -
         brought = found([step])
         new = gold.met(brought) - gold.met(known)
         parts["documents"] = len(new) / len(gold.documents) * min(1.0, most / max(1, len(brought)))
-    routes = list(taken(step))
     seen = {(hit["kb"], hit["doc_id"]) for hit in known}
     stale = 0
-    for _, came in routes:
+    for _, came in taken(step):
         names = {(hit["kb"], hit["doc_id"]) for hit in came["hits"]}
         stale += came["status"] == "repeated" or (bool(names) and names <= seen)
         seen |= names
-    parts["repetition"] = -stale / len(routes) if routes else 0.0
+    parts["repetition"] = -float(stale)
     return parts
 
 
