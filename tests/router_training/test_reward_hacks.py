@@ -18,7 +18,7 @@ from router_training.rewards.costs import CostNormaliser, Pricing
 from router_training.rewards.facts import bare, taken
 from router_training.rewards.gold import Questions
 from router_training.rewards.hygiene import preferred_share
-from router_training.rewards.r1_router import answer_score
+from router_training.rewards.r1_router import R1Router, Teacher, answer_score
 from router_training.rewards.router_r1 import RouterR1
 from router_training.rewards.router_r1_paper import RollingCost, composed
 from router_training.rewards.verifiable import Verifiable, Weights
@@ -145,6 +145,12 @@ def test_echoing_the_question_does_not_pay():
     everything = run_of(does(Answer("Ann Lee Bo Chen Cy Dunn Oslo yes no 1 2 3")))
     assert answer_score(everything.answer, GOLD.answers) == 1.0
     assert of_run(everything) < 0.5 * of_run(HONEST)
+
+
+def test_answering_anything_where_the_teacher_stopped_does_not_pay():
+    imitation = R1Router(Teacher.of_runs([HONEST]))
+    wrong = run_of(does(FILM, PERSON, WRONG))
+    assert imitation.of_step(wrong, 3, GOLD).total == 0.0 < imitation.of_step(HONEST, 3, GOLD).total == 1.0
 
 
 def test_judging_oneself_does_not_pay():

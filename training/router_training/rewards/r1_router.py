@@ -75,7 +75,8 @@ class Teacher:
 @dataclass(frozen=True, slots=True)
 class R1Router(StepReward):
     """`query_weight` · similarity to the teacher's sub-question + (1 − `query_weight`) · whether exactly its source was
-    asked; 0 for a reply that is no action. An answer is paid by `answer_score`. Raises `ConfigError`.
+    asked; 0 for a reply that is no action. An answer is paid by `answer_score`, where the teacher stopped too. Raises
+    `ConfigError`.
 
     Steps at which the teacher did nothing, or nothing single, have no score.
     """
@@ -98,6 +99,7 @@ class R1Router(StepReward):
     def parameters(self) -> Mapping[str, object]:
         """All that a score depends on."""
         return {
+            "rules": 2,
             "query_weight": self.query_weight,
             "similarity": self.similarity_name,
             "teacher": self.teacher.fingerprint,
@@ -109,7 +111,7 @@ class R1Router(StepReward):
         if fault(run, step):
             return Score(number, 0.0, {"format": -1.0})
         taught = self.teacher.at(run, number)
-        if (said := answer_of(step)) is not None and (taught is None or taught.target != NOBODY):
+        if (said := answer_of(step)) is not None:  # whatever the teacher said there: to stop is not to be right
             right = answer_score(bare(said), gold.answers)
             return Score(number, right, {"answer": right})
         if taught is None:
