@@ -153,6 +153,13 @@ def test_answering_anything_where_the_teacher_stopped_does_not_pay():
     assert imitation.of_step(wrong, 3, GOLD).total == 0.0 < imitation.of_step(HONEST, 3, GOLD).total == 1.0
 
 
+@pytest.mark.parametrize("aside", ["[note: or Ann Lee, or Cy Dunn]", "[films:harbour, or Ann Lee]"])
+def test_what_is_said_in_brackets_is_said(aside):
+    hedge = run_of(does(FILM, PERSON, Answer(f"Bo Chen {aside}")))
+    assert of_run(hedge) < of_run(HONEST)
+    assert of_steps(hedge) < of_steps(HONEST)
+
+
 def test_judging_oneself_does_not_pay():
     """The policy asks a source that it fills itself, or says in its thought, that it was right."""
     praise = does(WRONG)[0]

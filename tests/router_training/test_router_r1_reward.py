@@ -44,6 +44,8 @@ def test_the_marks_of_sources_are_no_words_of_the_answer():
     assert bare("Bo Chen [films:harbour], of Oslo [people:bo, people:chen] ") == "Bo Chen, of Oslo"
     assert bare("No answer was found; asked were kb:films.") == ""
     assert bare("x [1] [2:a]") == "x [1]"
+    spaced = [{"kb": "films", "doc_id": "The Harbour, 1912"}]
+    assert bare("Bo [films:The Harbour, 1912] [films:a; films:b]", spaced) == "Bo"
 
 
 def test_a_reply_that_is_no_action_makes_the_run_worth_less_than_nothing():

@@ -25,7 +25,7 @@ def qualities(
         if not gold.answers:
             missing.append(run)
             continue
-        found[run.run_id, WHOLE_RUN] = outcome(bare(run.answer), gold, metric)
+        found[run.run_id, WHOLE_RUN] = outcome(bare(run.answer, run.citations), gold, metric)
     if missing:
         raise DataError(
             f"{len(missing):,} of {len(found) + len(missing):,} runs have no right answer (metadata['gold']), the "

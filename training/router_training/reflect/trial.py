@@ -48,7 +48,7 @@ class Trial:
 
 def answered_right(run: RunRecord, gold: Gold) -> float:
     """F1 of the answer without its citations, from 0 to 1."""
-    return f1(bare(run.answer), gold.answers)
+    return f1(bare(run.answer, run.citations), gold.answers)
 
 
 def put(graph: Graph, tasks: Sequence[Task], judge: Judge) -> list[Trial]:

@@ -14,8 +14,9 @@ from router_graph.actions import Note, action_from_dict
 from router_graph.evaluation.metrics import normalize_answer
 from router_graph.state import Step
 from router_graph.trajectories.records import RunRecord
+from router_graph.view import found
 from router_training.errors import ConfigError, DataError
-from router_training.rewards.facts import answer_of, bare, fault, step_of, taken
+from router_training.rewards.facts import answer_of, bare, before, fault, step_of, taken
 from router_training.rewards.gold import Gold, Questions
 from router_training.rewards.reward import Score, StepReward, digest
 from router_training.rewards.similarity import Similarity, by_words
@@ -51,7 +52,7 @@ class Teacher:
         taught: dict[tuple[str, int], Taught] = {}
         questions, known = questions or Questions(), set[str]()
         for run in runs:
-            good = run.status == "ended" and recall(bare(run.answer), questions.of(run).answers) == 1.0
+            good = run.status == "ended" and recall(bare(run.answer, run.citations), questions.of(run).answers) == 1.0
             if not good or run.question_id in known:
                 continue
             known.add(run.question_id)
@@ -112,7 +113,7 @@ class R1Router(StepReward):
             return Score(number, 0.0, {"format": -1.0})
         taught = self.teacher.at(run, number)
         if (said := answer_of(step)) is not None:  # whatever the teacher said there: to stop is not to be right
-            right = answer_score(bare(said), gold.answers)
+            right = answer_score(bare(said, found(before(run, number))), gold.answers)
             return Score(number, right, {"answer": right})
         if taught is None:
             return None

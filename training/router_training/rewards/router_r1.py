@@ -56,6 +56,7 @@ class RouterR1(RunReward):
     def parameters(self) -> Mapping[str, object]:
         """All that a score depends on."""
         return {
+            "rules": 2,
             "alpha": self.alpha,
             "beta": self.beta,
             "metric": self.metric,
@@ -70,7 +71,7 @@ class RouterR1(RunReward):
         usd = self.pricing.of_run(run)
         parts = {
             "format": BAD_FORMAT if broken else 0.0,
-            "outcome": outcome(bare(run.answer), gold, self.metric),
+            "outcome": outcome(bare(run.answer, run.citations), gold, self.metric),
             "cost": self.normaliser.cheapness(usd),
             "usd": usd,
         }

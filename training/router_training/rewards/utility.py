@@ -36,7 +36,7 @@ class Closing:
     def __call__(self, view: View, gold: Gold) -> float:
         """From 0 to 1."""
         said = close(view).actions[0]
-        text = bare(said.text) if isinstance(said, Answer) else ""
+        text = bare(said.text, view.evidence) if isinstance(said, Answer) else ""
         return f1(text, gold.answers) if text else 0.0
 
 

@@ -114,7 +114,7 @@ class Verifiable(StepReward):
             if self.value is not None:
                 parts["utility"] = self._gain(run, number, step, gold)
         else:
-            parts |= self._answered(run, number, bare(said), earlier, gold)
+            parts |= self._answered(run, number, bare(said, found(earlier)), earlier, gold)
         weights: Mapping[str, float] = asdict(self.weights)
         return Score(number, sum(weights[name] * part for name, part in parts.items()), parts)
 
