@@ -119,8 +119,9 @@ def test_cheaper_is_never_worth_less_and_the_scale_survives_its_file(tmp_path_fa
 
 def test_the_scale_stays_as_it_was_fitted_whatever_it_is_asked(good):
     runs = [good, ANSWERED, replace(good, status="open")]
-    scale = scales(runs)["run"]
-    assert scale.count == 2
+    foreign = replace(good, steps=(), menu=(), is_ours=False)  # costs nothing that we know of, and is not scored
+    scale = scales([*runs, foreign])["run"]
+    assert scale.count == 2 and scale == scales(runs)["run"]
     before = [scale.cheapness(usd) for usd in (0.0, 0.001, 0.005)]
     for usd in (1e6, 0.0, 3.0) * 10:
         scale.cheapness(usd)
@@ -135,6 +136,8 @@ def test_the_scale_stays_as_it_was_fitted_whatever_it_is_asked(good):
         (lambda: RouterR1(SCALE, preferred={"kb:a": 2.0}), "from 0 to 1"),
         (lambda: Pricing(step=-1.0), "0 or more"),
         (lambda: CostNormaliser.fit([]), "no cost to fit"),
+        (lambda: SCALE.cheapness(float("nan")), "0 or more, and not nan"),
+        (lambda: SCALE.cheapness(-1e-9), "0 or more, and not -1e-09"),
         (lambda: CostNormaliser.fit([1.0, float("nan")]), "nan is none"),
         (lambda: CostNormaliser(2.0, 1.0), "up to something higher"),
     ],

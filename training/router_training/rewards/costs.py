@@ -115,7 +115,12 @@ class CostNormaliser:
         return cls(float(low), float(high), transform, int(costs.size))
 
     def cheapness(self, usd: float) -> float:
-        """1 where it is as cheap as the scale goes, 0 where it is as dear; 0.5 on a scale of one cost only."""
+        """1 where it is as cheap as the scale goes, 0 where it is as dear; 0.5 on a scale of one cost only.
+
+        Raises `DataError` for what is no cost.
+        """
+        if not usd >= 0:
+            raise DataError(f"A cost is in USD, 0 or more, and not {usd!r}; look at what the log has booked.")
         cost = sqrt(usd) if self.transform == "sqrt" else usd
         width = self.high - self.low
         if width < 1e-12:
@@ -142,10 +147,13 @@ class CostNormaliser:
 
 
 def scales(runs: Iterable[RunRecord], pricing: Pricing | None = None) -> Mapping[str, CostNormaliser]:
-    """A scale for whole runs ("run") and one for steps ("step"), of the runs that ended. Raises `DataError`."""
+    """A scale for whole runs ("run") and one for steps ("step"), of the runs of ours that ended.
+
+    Raises `DataError` where there are none.
+    """
     pricing, of_runs, of_steps = pricing or Pricing(), list[float](), list[float]()
     for run in runs:
-        if run.status == "ended":
+        if run.is_ours and run.status == "ended":
             costs = [pricing.of_step(run, step) for step in run.steps]
             of_steps += costs
             of_runs.append(sum(costs))
