@@ -18,6 +18,7 @@ from support.routed_runs import FILM, GOOD, PERSON, RIGHT, WRONG, does, run_of
 
 SCALE = CostNormaliser(0.0, 0.1)
 RUN, STEP = RouterR1(SCALE), Verifiable(SCALE)
+OTHER = Verifiable(CostNormaliser(0.0, 0.2))
 RUNS = [run_of(one) for one in (GOOD, does(FILM, WRONG), does(PERSON, FILM, RIGHT), does(WRONG))]
 STEPS, WHOLE = list(score(RUNS, STEP)), list(score(RUNS, RUN))
 
@@ -79,6 +80,7 @@ def test_runs_without_scores_are_left_out():
         (RUNS, STEPS, "mixed", "whole runs and their steps"),
         (RUNS[:1], STEPS, "step", "No state has two different rewards"),
         (RUNS, [*STEPS, STEPS[0]], "step", "There are two scores of step 1 of run"),
+        (RUNS, [*STEPS[:3], *score(RUNS[1:], OTHER)], "step", "scores of steps are by verifiable-.* and by verifiable-"),
         (RUNS, [*WHOLE, RewardRecord(RUNS[0].run_id, 0, 1.0, {}, "other")], "episode", "and other; give those of one"),
     ],
 )

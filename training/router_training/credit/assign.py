@@ -23,7 +23,7 @@ from router_training.credit.advantages import (
 from router_training.credit.groups import by_question, by_state, group_ids
 from router_training.errors import DataError
 from router_training.rewards.reward import WHOLE_RUN
-from router_training.rewards.scoring import RewardRecord
+from router_training.rewards.scoring import RewardRecord, by_place
 
 By = Literal["step", "episode", "mixed"]
 
@@ -59,9 +59,9 @@ def credit(
     `scores` hold those of steps, of runs, or both, as `by` asks. With `parts`, the parts of the steps' scores are
     normalised before they are summed, each with its weight, instead of the totals; a part that a score lacks does not
     apply. Steps without a score are left out. Raises `DataError` where a score is missing that `by` asks for, comes
-    twice, or no group has two different scores.
+    twice or in two versions, or no group has two different scores.
     """
-    known = _by_place(scores)
+    known = by_place(scores)
     steps, owners, step_groups, run_groups = list[tuple[str, int]](), list[int](), list[Hashable](), list[Hashable]()
     run_totals: list[float] = []
     for run in runs:
@@ -97,19 +97,6 @@ def credit(
         return Credit(steps, own, kept.mask, kept)
     both = mixed(of_episodes(run_totals, group_ids(run_groups), owner, convention), own, weight=weight)
     return Credit(steps, both, both != 0.0, kept)
-
-
-def _by_place(scores: Iterable[RewardRecord]) -> dict[tuple[str, int], RewardRecord]:
-    known: dict[tuple[str, int], RewardRecord] = {}
-    for one in scores:
-        if (before := known.get((one.run_id, one.number))) is not None:
-            place = f"step {one.number} of run {one.run_id!r}" if one.number else f"run {one.run_id!r}"
-            raise DataError(
-                f"There are two scores of {place}, by {before.version} and {one.version}; give those of one reward for "
-                "steps, and of one for runs."
-            )
-        known[one.run_id, one.number] = one
-    return known
 
 
 def _table(

@@ -10,7 +10,7 @@ from router_graph.trajectories.reader import Source, read_runs
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
 from router_training.rewards.gold import Gold, Questions
-from router_training.rewards.reward import Needs, Reward
+from router_training.rewards.reward import WHOLE_RUN, Needs, Reward
 
 _MISSING: Mapping[Needs, str] = {
     "answers": "right answer (metadata['gold'])",
@@ -98,6 +98,30 @@ def _check(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Nee
             f"{count} of {judged} runs have no {_MISSING[need]}, the first is {run.run_id!r} with the question "
             f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it."
         )
+
+
+def by_place(scores: Iterable[RewardRecord]) -> dict[tuple[str, int], RewardRecord]:
+    """The scores by run and number. Steps have one version of a reward, and runs have one.
+
+    Raises `DataError` where a place has two scores, or scores of two versions stand beside each other.
+    """
+    known: dict[tuple[str, int], RewardRecord] = {}
+    versions: dict[bool, str] = {}
+    for one in scores:
+        if (before := known.get((one.run_id, one.number))) is not None:
+            place = f"step {one.number} of run {one.run_id!r}" if one.number else f"run {one.run_id!r}"
+            raise DataError(
+                f"There are two scores of {place}, by {before.version} and {one.version}; give those of one reward for "
+                "steps, and of one for runs."
+            )
+        of_run = one.number == WHOLE_RUN
+        if versions.setdefault(of_run, one.version) != one.version:
+            raise DataError(
+                f"The scores of {'runs' if of_run else 'steps'} are by {versions[of_run]} and by {one.version}, which "
+                "cannot be compared; score the whole log by one."
+            )
+        known[one.run_id, one.number] = one
+    return known
 
 
 def lacks(gold: Gold, needs: frozenset[Needs]) -> str | None:

@@ -18,7 +18,7 @@ from router_training.credit.groups import by_state, group_ids
 from router_training.data.samples import Left, Sample
 from router_training.errors import DataError
 from router_training.rewards.reward import WHOLE_RUN
-from router_training.rewards.scoring import RewardRecord
+from router_training.rewards.scoring import RewardRecord, by_place
 from router_training.trainers.config import Awr, OfflineGrpo, Rft
 
 
@@ -59,11 +59,11 @@ def judge(
     """Join samples with their scores; a step without one of its own has its run's.
 
     `group` names what a step is compared with. Samples that nothing was said of are counted in `left`. Raises
-    `DataError` where there are samples, and none was scored.
+    `DataError` where there are samples, and none was scored, or the scores are of two versions.
     """
     left = left or Left()
     known = {run.run_id: run for run in runs}
-    worth = {(one.run_id, one.number): one.total for one in scores}
+    worth = {place: one.total for place, one in by_place(scores).items()}
     found: list[Judged] = []
     for sample in samples:
         reward = worth.get((sample.run_id, sample.number), worth.get((sample.run_id, WHOLE_RUN), math.nan))
