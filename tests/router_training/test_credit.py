@@ -59,12 +59,33 @@ def test_mixed_it_is_the_sum_of_both():
 
 
 def test_parts_can_be_normalised_before_they_are_summed():
-    weights = {"documents": 1.0, "cost": 0.0, "answer": 0.0}
+    weights = {"documents": 1.0, "cost": 0.1, "answer": 0.0}
     found = credit(RUNS, STEPS, parts=weights, steps_by=by_place)
     table = dict(zip(found.steps, found.advantages, strict=True))
     assert table[RUNS[0].run_id, 1] == table[RUNS[1].run_id, 1]  # the same search
     cheap = credit(RUNS, STEPS, parts={"documents": 0.0, "cost": 1.0}, steps_by=by_place)
     assert dict(zip(cheap.steps, cheap.advantages, strict=True))[RUNS[3].run_id, 1] > 0
+
+
+def test_parts_that_tie_in_their_sum_are_no_tie_once_normalised():
+    """The first question's totals are equal, though not its weighed parts; the second's differ in a part alone that
+    counts nothing."""
+    runs = [run_of(does(one, RIGHT), question=about) for about in ("One?", "Two?") for one in (FILM, PERSON)]
+    parts = [{"a": 1.0, "b": 0.0, "c": 0.0}, {"a": 0.0, "b": 1.0, "c": 0.0}, {"a": 1.0, "b": 1.0, "c": 0.0}]
+    parts.append({"a": 1.0, "b": 1.0, "c": 1.0})
+    scores = [RewardRecord(r.run_id, 1, sum(p.values()), p, "v") for r, p in zip(runs, parts, strict=True)]
+    found = credit(runs, scores, parts={"a": 2.0, "b": 1.0})
+    assert found.mask.tolist() == [True, True, False, False] == (found.advantages != 0.0).tolist()
+    assert (found.kept.used, found.kept.constant) == (1, 1)
+
+
+def test_mixed_steps_of_equal_scores_still_learn_from_their_runs():
+    flat = [replace(one, total=0.5) for one in STEPS]
+    found = credit(RUNS, [*WHOLE, *flat], "mixed")
+    assert found.advantages.tolist() == credit(RUNS, WHOLE, "episode").advantages.tolist()
+    assert found.mask.all() and found.kept.used == 0
+    with pytest.raises(DataError, match="No state has two different rewards"):
+        credit(RUNS, [*[replace(one, total=0.5) for one in WHOLE], *flat], "mixed")
 
 
 def test_runs_without_scores_are_left_out():

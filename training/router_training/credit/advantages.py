@@ -185,28 +185,31 @@ class Kept:
 
 
 def keep_spread(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
-    """Drop what teaches nothing: groups of one, groups of one reward, and those with a std (ddof 1) below `least_std`.
-
-    Raises `DataError` where nothing is left: no state has two different rewards.
-    """
-    facts, place = facts_of(rewards, groups)
-    alone = facts.count < 2
-    constant = ~alone & facts.is_constant
-    narrow = ~alone & ~constant & (facts.std < least_std)
-    values = np.asarray(rewards, dtype=np.float64)
-    kept = Kept(
-        mask=~(alone | constant | narrow)[place] & ~np.isnan(values),
-        groups=len(facts.ids),
-        alone=int(alone.sum()),
-        constant=int(constant.sum()),
-        narrow=int(narrow.sum()),
-    )
+    """`spread_of`. Raises `DataError` where nothing is left: no state has two different rewards."""
+    kept = spread_of(rewards, groups, least_std=least_std)
     if kept.used == 0:
         raise DataError(
             f"No state has two different rewards, so that nothing can be learned from them: {kept} Record the same "
             "questions several times, or group the steps otherwise."
         )
     return kept
+
+
+def spread_of(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
+    """What teaches something: all but groups of one, groups of one reward, and those with a std (ddof 1) below
+    `least_std`."""
+    facts, place = facts_of(rewards, groups)
+    alone = facts.count < 2
+    constant = ~alone & facts.is_constant
+    narrow = ~alone & ~constant & (facts.std < least_std)
+    values = np.asarray(rewards, dtype=np.float64)
+    return Kept(
+        mask=~(alone | constant | narrow)[place] & ~np.isnan(values),
+        groups=len(facts.ids),
+        alone=int(alone.sum()),
+        constant=int(constant.sum()),
+        narrow=int(narrow.sum()),
+    )
 
 
 def _arrays(rewards: ArrayLike, groups: ArrayLike) -> tuple[Floats, NDArray[np.generic]]:

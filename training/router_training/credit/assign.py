@@ -19,6 +19,7 @@ from router_training.credit.advantages import (
     mixed,
     normalised_parts,
     of_episodes,
+    spread_of,
 )
 from router_training.credit.groups import by_question, by_state, group_ids
 from router_training.errors import DataError
@@ -39,7 +40,8 @@ class Credit:
     mask: np.ndarray[tuple[int], np.dtype[np.bool_]]
     """Of shape (steps,): where something can be learned."""
     kept: Kept
-    """How many groups are of use; of runs where credit is by episode, else of steps."""
+    """How many groups are of use; of runs where credit is by episode, else of steps. Mixed, steps of the others learn
+    from their run alone."""
 
 
 def credit(
@@ -58,7 +60,7 @@ def credit(
 
     `scores` hold those of steps, of runs, or both, as `by` asks. With `parts`, the parts of the steps' scores are
     normalised before they are summed, each with its weight, instead of the totals; a part that a score lacks does not
-    apply. Steps without a score are left out. Raises `DataError` where a score is missing that `by` asks for, comes
+    apply, and `least_std` is of the sum of the normalised. Steps without a score are left out. Raises `DataError` where a score is missing that `by` asks for, comes
     twice or in two versions, or no group has two different scores.
     """
     known = by_place(scores)
@@ -87,16 +89,19 @@ def credit(
         return Credit(steps, of_episodes(run_totals, runs_numbered, owner, convention), kept.mask[owner], kept)
     numbered = group_ids(step_groups)
     totals = np.array([known[place].total for place in steps])
-    kept = keep_spread(totals, numbered, least_std=least_std)
-    own = (
-        group_relative(totals, numbered, convention)
-        if parts is None
-        else normalised_parts(_table(steps, known, parts), numbered, list(parts.values()), convention)
-    )
+    if parts is None:
+        own, judged = group_relative(totals, numbered, convention), totals
+    else:
+        table, shares = _table(steps, known, parts), list(parts.values())
+        own = normalised_parts(table, numbered, shares, convention)
+        judged = normalised_parts(table, numbered, shares, convention, over_batch=False)  # totals may tie, or have more
     if by == "step":
+        kept = keep_spread(judged, numbered, least_std=least_std)
         return Credit(steps, own, kept.mask, kept)
     both = mixed(of_episodes(run_totals, group_ids(run_groups), owner, convention), own, weight=weight)
-    return Credit(steps, both, both != 0.0, kept)
+    if not both.any():
+        keep_spread(run_totals, group_ids(run_groups))  # says why
+    return Credit(steps, both, both != 0.0, spread_of(judged, numbered, least_std=least_std))
 
 
 def _table(
