@@ -100,11 +100,11 @@ def test_two_questions_of_one_text_are_told_apart_by_their_ids_alone(tmp_path):
     "line",
     ["{", "[]", "{}", '{"id": "a"}', '{"id": "a", "golden_answers": {"x": 1}}', '{"id": "a", "golden_answers": [[1]]}',
      '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": "d1"}}',
-     '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": [1]}}'],
+     '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": [1]}}', '{"id": "\udcff"}'],
 )  # fmt: skip
 def test_a_line_that_is_no_question_is_named(tmp_path, line):
     path = tmp_path / "questions.jsonl"
-    path.write_text(f"{json.dumps(ROW)}\n{line}\n", encoding="utf-8")
+    path.write_bytes(f"{json.dumps(ROW)}\n{line}\n".encode(errors="surrogateescape"))
     with pytest.raises(DataError, match="Line 2 of"):
         Questions.load(path)
 
@@ -175,9 +175,24 @@ def test_scores_are_saved_whole_or_not_at_all(tmp_path, suffix):
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-def test_a_line_that_is_no_score_is_named(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [b'{"run_id": "x"', b"\xff\xfe", b"7", b'["about"]',
+     *(b'{"run_id": "x", "number": 1, "total": %b, "parts": %b, "version": "v"}' % pair
+       for pair in ((b"NaN", b"{}"), (b"null", b"{}"), (b'"1"', b"{}"), (b"1", b"null"), (b"1", b'{"a": Infinity}')))],
+)  # fmt: skip
+def test_a_line_that_is_no_score_is_named(tmp_path, line):
     path = tmp_path / "scores.jsonl"
     save(score([GOOD_RUN], STEP), path)
-    path.write_text(path.read_text() + '{"run_id": "x"', encoding="utf-8")
+    path.write_bytes(path.read_bytes() + line + b"\n")
     with pytest.raises(DataError, match="Line 5 of"):
+        list(load(path))
+
+
+@pytest.mark.parametrize("keep", [5, 300, -9])
+def test_a_parquet_file_that_is_torn_is_one_sentence(tmp_path, keep):
+    path = tmp_path / "scores.parquet"
+    save(score([GOOD_RUN], STEP), path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match="holds no scores"):
         list(load(path))

@@ -58,7 +58,7 @@ class Questions:
         """
         gold: dict[str, Gold] = {}
         texts: dict[str, Gold | None] = {}
-        with Path(path).open(encoding="utf-8") as file:
+        with Path(path).open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue

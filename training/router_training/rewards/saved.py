@@ -43,7 +43,7 @@ def save(records: Iterable[RewardRecord], path: str | Path, *, about: Mapping[st
 
 
 def load(path: str | Path) -> Iterator[RewardRecord]:
-    """Read the scores back. Raises `DataError` where a line is none, with its number."""
+    """Read the scores back. Raises `DataError` where a line or a row is none, with its number."""
     path = Path(path)
     return _read_parquet(path) if path.suffix == ".parquet" else _read_jsonl(path)
 
@@ -62,14 +62,14 @@ def _write_jsonl(records: Iterable[RewardRecord], path: Path, about: Mapping[str
 
 
 def _read_jsonl(path: Path) -> Iterator[RewardRecord]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # a line that is no UTF-8 is a line that is no score
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
                 if number == 1 and "about" in row:
                     continue
-                yield RewardRecord(row["run_id"], row["number"], row["total"], row["parts"], row["version"])
-            except (ValueError, KeyError, TypeError) as error:
+                yield _record(row)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(f"Line {number} of {path} is no score ({error}); score the log again.") from error
 
 
@@ -100,12 +100,25 @@ def _write_parquet(records: Iterable[RewardRecord], path: Path, about: Mapping[s
 
 
 def _read_parquet(path: Path) -> Iterator[RewardRecord]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                yield RewardRecord(**{**row, "parts": dict(row["parts"])})
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for number, row in enumerate(batch.to_pylist(), start=number + 1):
+                    yield _record({**row, "parts": dict(row["parts"])})
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        place = f"Row {number} of {path} is no score" if number else f"{path} holds no scores"
+        raise DataError(f"{place} ({error}); score the log again.") from error
+
+
+def _record(row: Mapping[str, Any]) -> RewardRecord:
+    """Raises `KeyError`, `TypeError` or `ValueError` where it is none."""
+    if not all(map(_is_number, (row["number"], row["total"], *row["parts"].values()))):
+        raise ValueError("a number is missing")
+    return RewardRecord(row["run_id"], row["number"], row["total"], row["parts"], row["version"])
 
 
 def _row(record: RewardRecord) -> dict[str, Any]:
