@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
 
-from router_graph.actions import RouteToKB, RouteToLLM
+from router_graph.actions import Note, RouteToKB, RouteToLLM
 from router_graph.policies.scripted import Scripted
 from router_graph.pool import ModelCard, ModelPool
+from router_graph.pool.price import Price
 from router_graph.trajectories.views import view_at
 from router_training.credit.relabel import World, relabel
 from router_training.credit.worlds import Draws, draw, worlds
@@ -179,6 +180,68 @@ def test_a_forced_answer_is_the_policys_own_where_nothing_forces_it():
 def test_a_world_that_cannot_be_is_one_sentence(wrong):
     with pytest.raises(ConfigError, match=r"\.$"):
         World(**wrong)
+
+
+def graphs_own(script, **context):
+    """What the graph does with this script in that world: how it ended, and what came of each step."""
+    return told_of(run_of(script, context=context))
+
+
+def told_of(run):
+    return run.status, [[came["status"] for came in one.step["observations"].values()] for one in run.steps]
+
+
+def test_a_run_ends_where_its_answer_was_due_and_not_given():
+    script = does(FILM, Note("So far."), RIGHT)
+    told = relabel(run_of(script, context={"max_steps": 6}), World(max_steps=1))
+    assert graphs_own(script, max_steps=1) == ("ended", [["ok"], []])  # with an answer of the graph's own
+    assert (told.status, len(told.steps), told.answer) == ("open", 2, "")
+    assert relabel(run_of(script), World(max_steps=1), over="drop") is None
+
+
+def test_a_run_that_need_not_have_ended_yet_is_open():
+    script = does(FILM, PERSON, Note("So far."), RIGHT)
+    told = relabel(run_of(script, context={"max_steps": 2}), World(max_steps=6))
+    assert graphs_own(script, max_steps=6) == ("ended", [["ok"], ["ok"], [], []])
+    assert (told.status, told.stop_reason, len(told.steps), told.answer) == ("open", None, 3, "")
+    same = relabel(run_of(script, context={"max_steps": 2}), World(max_steps=2))
+    assert (same.status, same.stop_reason) == ("ended", "steps")
+
+
+def test_what_was_refused_for_its_price_would_have_been_taken_by_who_can_pay():
+    script = does(FILM, RouteToKB("films", "Desert"), PERSON, RIGHT)
+    poor = run_of(script, context={"usd": 0.006})
+    assert graphs_own(script, usd=1.0) == ("ended", [["ok"], ["ok"], ["ok"], []])
+    told = relabel(poor, World(usd=1.0))
+    assert (told.status, len(told.steps)) == ("open", 1)
+    poorer, really = relabel(poor, World(usd=0.007)), run_of(script, context={"usd": 0.007})
+    assert told_of(poorer) == told_of(really)
+    assert poorer.steps[1].step["observations"]["0"]["text"] == really.steps[1].step["observations"]["0"]["text"]
+
+
+def test_the_reserve_pays_for_no_search():
+    class Model(Scripted):
+        card = ModelCard(name="router", price="free")
+
+    script = does([FILM, RouteToKB("films", "Desert")], RIGHT)
+    assert graphs_own(Model(script), usd=0.0095) == ("ended", [["ok", "failed"], []])
+    assert relabel(run_of(Model(script), context={"usd": 1.0}), World(usd=0.0095)) is None
+
+
+def test_a_model_that_stood_in_for_another_has_its_own_price():
+    class Down(FakeListChatModel):
+        def _call(self, *args, **kwargs):
+            raise OSError("down")
+
+    cards = [ModelCard(name=name, transport=name, price={"input": 1, "output": 2}) for name in ("ann", "bob")]
+    chats = {"ann": Down(responses=["x"]), "bob": FakeListChatModel(responses=["Bo Chen"])}
+    pool = ModelPool(cards, transports=chats, fallbacks={"ann": ["bob"]})
+    run = run_of(does(RouteToLLM("ann", "Who?"), RIGHT), pool=pool)
+    assert run.steps[0].step["observations"]["0"]["served"] == "llm:bob"
+    dear = [one.model_copy(update={"price": Price(input=10, output=20)}) for one in cards]
+    assert relabel(run, World.of_cards(dear[:1])).usd == pytest.approx(run.usd)
+    assert relabel(run, World.of_cards(dear[1:])).usd == pytest.approx(10 * run.usd)
+    assert relabel(run, World(without=["llm:bob"])) is None
 
 
 def test_an_open_run_stays_open():

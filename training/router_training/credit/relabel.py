@@ -20,7 +20,7 @@ from router_graph.pool.price import Usage
 from router_graph.state import Decision, Left, Observation, Option, Step, StopReason
 from router_graph.trajectories.records import RunRecord, StepRecord
 from router_training.errors import ConfigError
-from router_training.rewards.facts import taken
+from router_training.rewards.facts import answer_of, taken
 from router_training.rewards.reward import digest
 
 _LIMITS = ("usd", "tokens", "seconds", "max_steps")
@@ -84,6 +84,10 @@ def relabel(run: RunRecord, world: World, *, over: Literal["cut", "drop"] = "cut
             break
         kept.append(StepRecord(run.run_id, step, record.at, None))
         account.book(step)
+        is_last = record is run.steps[-1]
+        if answer_of(step) is None and (step["decision"]["forced"] is not None) != (is_last and run.status == "ended"):
+            whole = False  # the graph would have answered here, or would not have
+            break
     if not kept or (not whole and over == "drop"):
         return None
     identity = f"{run.run_id}~{digest(facts)}"
@@ -132,12 +136,13 @@ class _Account:
         )
 
     def overdrawn(self, step: Step) -> bool:
-        """Whether the whole budget, the answer's reserve included, would not have paid for the step."""
+        """Whether the budget would not have paid for the step; what is kept back for the answer pays where it is due."""
         picousd, read = _cost(step)
         usd, tokens, seconds = (self.settings.get(name) for name in ("usd", "tokens", "seconds"))
+        kept = 0.0 if step["decision"]["forced"] else self._reserve
         return (
-            (usd is not None and self.picousd + picousd > picodollars(usd))
-            or (tokens is not None and self.tokens + read > tokens)
+            (usd is not None and self.picousd + picousd > picodollars(usd) - picodollars(kept * usd))
+            or (tokens is not None and self.tokens + read > tokens - int(tokens * kept))
             or (seconds is not None and limits.elapsed_s([*self.steps, step]) > seconds)
         )
 
@@ -150,8 +155,7 @@ def _cost(step: Step) -> tuple[int, int]:
 
 def _step(step: Step, run: RunRecord, menu: tuple[Option, ...], world: World, account: _Account) -> Step | None:
     """The step in this world; None where it could not have been taken."""
-    routes = [route for route, _ in taken(step)]
-    if any(route.target in world.without for route in routes):
+    if any(key in world.without for route, came in taken(step) for key in (route.target, came["served"])):
         return None
     left = account.left()
     masked = {
@@ -173,11 +177,17 @@ def _step(step: Step, run: RunRecord, menu: tuple[Option, ...], world: World, ac
             **step,
             "decision": _decision(step["decision"], masked, left, due),
             "observations": {
-                position: _recosted(step, position, one, run, world)
+                position: _retold(_recosted(step, position, one, run, world), step, position, masked)
                 for position, one in step.get("observations", {}).items()
             },
         }
     )
+    was_masked = step["decision"]["masked"]
+    if any(
+        came["status"] == "refused" and route.target in was_masked and route.target not in masked
+        for route, came in taken(step)
+    ):
+        return None  # it would have been taken, and nobody knows what would have come of it
     asked = [route for route, came in taken(step) if came["status"] not in ("refused", "repeated")]
     if any(route.target in masked for route in asked) or account.overdrawn(changed):
         return None
@@ -201,9 +211,21 @@ def _decision(decision: Decision, masked: dict[str, str], left: Left, due: StopR
     }
 
 
-def _recosted(step: Step, position: str, came: Observation, run: RunRecord, world: World) -> Observation:
+def _retold(came: Observation, step: Step, position: str, masked: Mapping[str, str]) -> Observation:
+    """A refusal, with the reason that holds now."""
+    key = _target(step, position)
+    if came["status"] != "refused" or key not in masked or key not in step["decision"]["masked"]:
+        return came
+    return {**came, "text": came["text"].replace(step["decision"]["masked"][key], masked[key])}
+
+
+def _target(step: Step, position: str) -> str:
     action = step["actions"][int(position)]
-    key = f"{action['kind']}:{action.get('kb') or action.get('model')}"
+    return f"{action['kind']}:{action.get('kb') or action.get('model')}"
+
+
+def _recosted(step: Step, position: str, came: Observation, run: RunRecord, world: World) -> Observation:
+    key = came["served"] or _target(step, position)  # a fallback has its own price
     if key not in world.prices or came["status"] in ("refused", "repeated", "declined"):
         return came
     before = next((one["usd"] for one in run.menu if one["key"] == key), 0.0)

@@ -40,7 +40,7 @@ class Draws:
 def draw(run: RunRecord, draws: Draws, *, seed: int = 0, number: int = 0) -> World:
     """The run's world of this number: the same for the same seed, on any machine."""
     chance = random.Random(f"{seed}/{number}/{run.run_id}")
-    asked = {route.target for step in run.steps for route, _ in taken(step.step)}
+    asked = {key for step in run.steps for route, came in taken(step.step) for key in (route.target, came["served"])}
     sources = [option for option in run.menu if option["key"] != "answer"]
     without = [one["key"] for one in sources if chance.random() < draws.leave_out and one["key"] not in asked]
     prices, cards = dict[str, float](), list[ModelCard]()
