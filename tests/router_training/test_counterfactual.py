@@ -50,6 +50,34 @@ def test_the_reward_of_the_choice_that_was_taken_is_that_of_the_log():
         assert one.rewards[one.taken] == logged[one.number]
 
 
+def test_what_the_decision_took_is_part_of_every_choice():
+    """The scale is no line: what is added to both choices changes the difference."""
+    dear = [replace(one, step={**one.step, "decision": {**one.step["decision"], "usd": 0.003}}) for one in RUN.steps]
+    run = replace(RUN, steps=tuple(dear))
+    logged = {score.number: score.total for score in REWARD.score(run, Questions().of(run))}
+    for one in explored([run]):
+        assert one.rewards[one.taken] == logged[one.number]
+
+
+def test_among_no_links_nothing_is_found_and_pictures_are_asked_with():
+    class Pictures(Library):
+        async def asearch(self, query, k, image=None, within=None):
+            seen.append((image is not None, within))
+            return await super().asearch(query, k)
+
+    seen, shelf = [], Pictures("films", {"harbour": "Ann Lee wrote Harbour."})
+    shelf.modality = "image"
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    script = does(FILM, RouteToKB("films", "Harbour", linked="films:harbour"), RIGHT)
+    run = replace(run_of(script, knowledge=[shelf]), images=(picture,))
+    assert run.steps[1].step["observations"]["0"]["status"] == "empty"  # it links to nothing
+    seen.clear()
+    logged = {score.number: score.total for score in REWARD.score(run, Questions().of(run))}
+    for one in explored([run], [shelf]):
+        assert one.rewards[one.taken] == logged[one.number]
+    assert seen == [(True, None), (True, [])]
+
+
 def test_a_wrong_choice_has_a_regret_and_the_best_is_named():
     (one,) = explored([run_of(does(RouteToKB("noise", FILM.query), RIGHT))])
     assert one.best == ["kb:films"] and one.regret == pytest.approx(

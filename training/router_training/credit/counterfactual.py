@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from math import isclose
 
 from router_graph.actions import RouteToKB, action_from_dict
-from router_graph.state import Hit, Observation
-from router_graph.trajectories.records import RunRecord
+from router_graph.state import Hit, Observation, Step
+from router_graph.trajectories.records import RunRecord, StepRecord
 from router_graph.trajectories.views import view_at
 from router_graph.view import View, linked_ids
 from router_training.credit.attempt import attempt
@@ -136,7 +136,7 @@ async def _at(
     legal = [name for name in view.names("kb") if route.linked is None or name == route.kb]
     most = k or route.k or run.settings.get("k") or 5
     within = linked_ids(view.steps, route.linked) if route.linked else None
-    made = await asyncio.gather(*(_search(searches, name, route, most, within) for name in legal))
+    made = await asyncio.gather(*(_search(searches, name, route, most, within, view.images) for name in legal))
     rewards: dict[str, float] = {}
     missing: list[str] = []
     for name, hits in zip(legal, made, strict=True):
@@ -145,7 +145,7 @@ async def _at(
             continue
         changed = [*actions[:position], replace(route, kb=name), *actions[position + 1 :]]
         came = {**observations, str(position): _observation(searches, view, name, hits)}
-        score = reward.of_step(attempt(run, number, changed, came), number, gold)
+        score = reward.of_step(_as_decided(attempt(run, number, changed, came), record), number, gold)
         if score is not None:
             rewards[f"kb:{name}"] = score.total
     if not rewards:
@@ -155,10 +155,19 @@ async def _at(
     )
 
 
-async def _search(searches: Searches, kb: str, route: RouteToKB, k: int, within: list[str] | None) -> list[Hit] | None:
+async def _search(
+    searches: Searches, kb: str, route: RouteToKB, k: int, within: list[str] | None, images: tuple[str, ...]
+) -> list[Hit] | None:
     if kb not in searches.knowledge:
         return None
-    return await searches.search(kb, route.query, k, within=within or ())
+    return await searches.search(kb, route.query, k, images=images, within=within)
+
+
+def _as_decided(told: RunRecord, record: StepRecord) -> RunRecord:
+    """With what the decision took: the policy said the same, but for a name."""
+    *earlier, last = told.steps
+    step: Step = {**last.step, "decision": record.step["decision"]}
+    return replace(told, steps=(*earlier, replace(last, step=step, call=record.call)))
 
 
 def _observation(searches: Searches, view: View, kb: str, hits: list[Hit]) -> Observation:

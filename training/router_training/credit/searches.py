@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from router_graph.knowledge import Knowledge, Searchable, knowledge_by_name
 from router_graph.state import Hit
 from router_training.errors import DataError
 
-_Key = tuple[str, str, str, int, tuple[str, ...]]
+_Key = tuple[str, str, str, int, tuple[str, ...] | None, tuple[str, ...]]
 
 
 class Searches:
@@ -64,9 +65,12 @@ class Searches:
             self._file.close()
             self._file = None
 
-    async def search(self, kb: str, query: str, k: int, *, within: Sequence[str] = ()) -> list[Hit] | None:
-        """The hits; None where the search failed (`problems` says why)."""
-        key: _Key = (kb, self._versions.get(kb, ""), query, k, tuple(within))
+    async def search(
+        self, kb: str, query: str, k: int, *, images: Sequence[str] = (), within: Sequence[str] | None = None
+    ) -> list[Hit] | None:
+        """The hits, as `Knowledge.search` finds them; None where the search failed (`problems` says why)."""
+        allowed = None if within is None else tuple(within)
+        key: _Key = (kb, self._versions.get(kb, ""), query, k, allowed, tuple(map(_name, images)))
         if key in self._known:
             return self._known[key]
         if key in self._under_way:
@@ -75,7 +79,7 @@ class Searches:
         hits: list[Hit] | None = None
         try:
             async with self._room:
-                hits = await self._search(key)
+                hits = await self._search(key, images)
         finally:
             del self._under_way[key]
             future.set_result(hits)
@@ -83,13 +87,13 @@ class Searches:
             self._keep(key, hits)
         return hits
 
-    async def _search(self, key: _Key) -> list[Hit] | None:
-        kb, _, query, k, within = key
+    async def _search(self, key: _Key, images: Sequence[str]) -> list[Hit] | None:
+        kb, _, query, k, within, _ = key
         knowledge = self.knowledge[kb]
         self.asked += 1
         try:
             async with asyncio.timeout(knowledge.timeout_s):
-                return await knowledge.search(query, k, within=within or None)
+                return await knowledge.search(query, k, images=images, within=within)
         except Exception as error:  # whatever a foreign knowledge base raises: the others go on
             self.problems[kb] = f"{type(error).__name__}: {error}"
             return None
@@ -109,10 +113,16 @@ class Searches:
         for line in filter(None, lines):
             try:
                 row = json.loads(line)
-                kb, version, query, k, within = row["key"]
-                self._known[kb, version, query, k, tuple(within)] = row["hits"]
+                kb, version, query, k, within, images = row["key"]
+                allowed = None if within is None else tuple(within)
+                self._known[kb, version, query, k, allowed, tuple(images)] = row["hits"]
             except (ValueError, KeyError, TypeError):
                 broken += 1
         if broken and not self._known:
             raise DataError(f"{path} holds no searches; give another file, or a name that is not there yet.")
         return lines[-1] != ""
+
+
+def _name(image: str) -> str:
+    """Names a picture in the file, which need not hold it."""
+    return hashlib.sha256(image.encode()).hexdigest()[:16]

@@ -46,7 +46,8 @@ class Executor:
         k = route.k or run.settings.get("k") or 5
         within = linked_ids(view.steps, route.linked) if route.linked else None
         known = route.kb in self._searches.knowledge
-        hits = await self._searches.search(route.kb, route.query, k, within=within or ()) if known else None
+        find = self._searches.search
+        hits = await find(route.kb, route.query, k, images=view.images, within=within) if known else None
         told = _observation(run, route)
         if hits is None:
             return {**told, "status": "failed", "text": f"{route.kb!r} failed."}
