@@ -81,6 +81,19 @@ def test_the_last_answer_counts_and_words_are_compared_as_the_code_compares_them
     assert right_of("Paris", gold, "em") == right_of("<answer>Paris", gold, "f1") == 0.0
 
 
+def test_f1_is_computed_in_the_order_of_the_code():
+    """2 · 1 · (2/7) / (1 + 2/7) is not 2 · 2 / 9 in the last digit; the code's own value."""
+    said = "<answer>France, the Paris nobody: x é</answer>"
+    assert right_of(said, Gold(("France Paris the big one",)), "f1") == 0.4444444444444445
+
+
+def test_a_tag_in_what_a_model_says_costs_the_policy_its_reward():
+    run = asked_a_model("<think>a</think><search>qwen: capital of France?</search>", END, says="<answer>x</answer> &lt;")
+    assert "<information><answer>x</answer> &lt;</information>" in text_of(run)
+    (score,) = PaperCode({"qwen": 0.3}).score(run, Gold(("Paris",)))
+    assert score.total == score.parts["format"] == -1.0
+
+
 def test_a_cost_is_measured_against_the_costs_before_it_and_itself():
     rolling = RollingCost()
     assert [rolling.cheapness(cost) for cost in (100, 100, 400, 25, 0, 0, 900)] == [0.5, 0.5, 0.0, 1.0, 1.0, 1.0, 0.0]
@@ -95,10 +108,10 @@ def test_the_window_forgets_all_but_the_last_thousand_costs():
     assert full.cheapness(500.0**2) == fresh.cheapness(500.0**2)
 
 
-def asked_a_model(*replies: str):
+def asked_a_model(*replies: str, says: str = "It is Paris."):
     """A run of the paper's loop, which asks a model, and the prices of its models."""
     card = ModelCard(name="qwen", transport="it", price={"input": 1, "output": 2})
-    pool = ModelPool([card], transports={"it": FakeListChatModel(responses=["It is Paris."])})
+    pool = ModelPool([card], transports={"it": FakeListChatModel(responses=[says])})
     return run_of(replies, knowledge=[], pool=pool, protocol="router_r1:paper", metadata={"gold": ["Paris"]})
 
 

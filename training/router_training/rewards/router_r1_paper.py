@@ -9,7 +9,7 @@ and failed calls are free. A cost is measured against the last 1,000, so that sc
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
@@ -17,9 +17,10 @@ from math import sqrt
 import numpy as np
 from langchain_core.messages import AIMessage
 
-from router_graph.evaluation.metrics import exact_match, f1, normalize_answer
+from router_graph.evaluation.metrics import exact_match, normalize_answer
 from router_graph.pool.tokens import estimate
 from router_graph.protocols.router_r1 import RouterR1 as Grammar
+from router_graph.protocols.text import unescape
 from router_graph.state import Observation
 from router_graph.trajectories.records import RunRecord
 from router_graph.view import View
@@ -35,6 +36,8 @@ _TAGS = ("search", "think", "answer", "information")
 _BLOCK = re.compile(r"<(search|answer|think|information)>(.*?)</\1>", re.DOTALL)
 _ACTION = re.compile(r"<(search|answer)>(.*?)</\1>", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_IN_WHOLE = frozenset({"yes", "no", "noanswer"})
+_TOLD = re.compile(r"(?<=<information>)[^<]*")
 _WINDOW = 1000
 
 
@@ -96,7 +99,7 @@ def right_of(text: str, gold: Gold, metric: Metric) -> float:
         return 0.0
     if metric == "em":
         return exact_match(said[-1], gold.answers)
-    return f1(said[-1], gold.answers) if normalize_answer(said[-1]) else 0.0
+    return max((_f1(normalize_answer(said[-1]), normalize_answer(one)) for one in gold.answers), default=0.0)
 
 
 def composed(form: float, right: float, cheapness: float, alpha: float) -> float:
@@ -173,7 +176,20 @@ def text_of(run: RunRecord) -> str:
     """All that the run wrote and was told, as the paper's loop grows it."""
     view = View(question=run.question, menu=run.menu, steps=tuple(one.step for one in run.steps))
     last = Grammar(mended=False, continues=True).messages(view)[-1]
-    return str(last.text).strip() if isinstance(last, AIMessage) else ""
+    text = str(last.text).strip() if isinstance(last, AIMessage) else ""
+    return _TOLD.sub(lambda found: unescape(found[0]), text)  # the paper's loop escapes nothing
+
+
+def _f1(said: str, right: str) -> float:
+    """`f1_score`, to the last digit: its order of operations is not that of `metrics.f1`, nor what it makes of nothing."""
+    if said != right and not _IN_WHOLE.isdisjoint((said, right)):
+        return 0.0
+    ours, theirs = said.split(), right.split()
+    same = (Counter(ours) & Counter(theirs)).total()
+    if same == 0:
+        return 0.0
+    precision, recall = same / len(ours), same / len(theirs)
+    return 2 * precision * recall / (precision + recall)
 
 
 def _is_search(body: str, is_model: IsModel) -> bool:
