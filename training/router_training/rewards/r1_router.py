@@ -155,7 +155,8 @@ def recall(answer: str, golds: Iterable[str]) -> float:
         theirs = Counter(normalize_answer(gold).split())
         common = (ours & theirs).total()
         if common:
-            best = max(best, (2 * common / (ours.total() + theirs.total()), common / theirs.total()))
+            fit = 2 * common / (ours.total() + theirs.total())
+            best = (fit, common / theirs.total()) if fit > best[0] else best  # of equals the first, as in the code
     return best[1]
 
 
