@@ -10,9 +10,11 @@ import re
 from dataclasses import replace
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 
-from router_graph.actions import Answer, Note, RouteToKB
+from router_graph.actions import Answer, Note, RouteToKB, RouteToLLM
 from router_graph.evaluation.metrics import f1
+from router_graph.pool import ModelCard, ModelPool
 from router_training.credit.advantages import group_relative, normalised_parts
 from router_training.rewards.costs import CostNormaliser, Pricing
 from router_training.rewards.facts import bare, taken
@@ -21,6 +23,7 @@ from router_training.rewards.hygiene import preferred_share
 from router_training.rewards.r1_router import R1Router, Teacher, answer_score
 from router_training.rewards.router_r1 import RouterR1
 from router_training.rewards.router_r1_paper import RollingCost, composed
+from router_training.rewards.utility import Containment
 from router_training.rewards.verifiable import Verifiable, Weights
 from support.routed_runs import FILM, GOOD, PEOPLE, PERSON, RIGHT, WRONG, Library, does, libraries, run_of
 
@@ -28,6 +31,7 @@ SCALE = CostNormaliser(0.0, 0.1)
 PREFERRED = {"kb:noise": 1.0}
 RUN = RouterR1(SCALE, preferred=PREFERRED, beta=0.2, alpha=0.4, pricing=Pricing(step=0.0005))
 STEP = Verifiable(SCALE, preferred=PREFERRED, weights=Weights(preference=0.2), pricing=Pricing(step=0.0005))
+GAIN = Verifiable(SCALE, weights=Weights(utility=1.0), value=Containment())
 GOLD = Questions().of(run_of(GOOD))
 HONEST = run_of(GOOD)
 
@@ -66,14 +70,15 @@ def test_spamming_the_preferred_source_does_not_pay():
         return right(run) + 0.2 * calls(run, "kb:noise")
 
     assert naive(SPAM) > naive(ASIDE) > naive(HONEST)
-    assert preferred_share(SPAM, PREFERRED) == preferred_share(ASIDE, PREFERRED) == pytest.approx(1 / 3)
-    assert of_run(SPAM) < of_run(ASIDE)
-    assert of_steps(SPAM) < of_steps(ASIDE)
+    assert preferred_share(SPAM, PREFERRED, GOLD) == preferred_share(ASIDE, PREFERRED, GOLD) == 0.0
+    assert of_run(SPAM) < of_run(ASIDE) < of_run(HONEST)
+    assert of_steps(SPAM) < of_steps(ASIDE) < of_steps(HONEST)
+    assert preferred_share(ASIDE, {"kb:people": 1.0}, GOLD) == preferred_share(HONEST, {"kb:people": 1.0}, GOLD) == 0.5
 
 
 def test_asking_the_preferred_source_in_vain_does_not_pay():
     failing = run_of(does(noise("a"), *[FILM, PERSON, RIGHT]), knowledge=libraries(noise=OSError("down")))
-    assert preferred_share(failing, PREFERRED) == 0.0
+    assert preferred_share(failing, PREFERRED, GOLD) == 0.0
     assert of_run(failing) < of_run(HONEST)
 
 
@@ -160,6 +165,17 @@ def test_what_is_said_in_brackets_is_said(aside):
     assert of_steps(hedge) < of_steps(HONEST)
 
 
+def test_a_model_that_repeats_the_answer_has_not_found_it():
+    card = ModelCard(name="parrot", transport="it", price={"input": 1, "output": 2})
+    pool = ModelPool([card], transports={"it": FakeListChatModel(responses=["Bo Chen, Ann Lee"])})
+    told, asked = (
+        run_of(does(RouteToLLM("parrot", query), WRONG), pool=pool)
+        for query in ("Say: Bo Chen, Ann Lee", "Who was it?")
+    )
+    gains = [GAIN.of_step(run, 1, GOLD).parts["utility"] for run in (told, asked)]
+    assert gains == [0.0, 1.0]
+
+
 def test_judging_oneself_does_not_pay():
     """The policy asks a source that it fills itself, or says in its thought, that it was right."""
     praise = does(WRONG)[0]
@@ -219,8 +235,7 @@ def test_asking_for_a_hundred_documents_does_not_pay():
     vague, precise = (
         run_of(does(FILM, ask, RIGHT), knowledge=shelves) for ask in (RouteToKB("people", "director", k=100), PERSON)
     )
-    found = [sum(bool(GOLD.met(came["hits"])) for s in run.steps for _, came in taken(s.step)) for run in (vague, precise)]
-    assert found == [2, 2]
+    assert all(STEP.of_step(run, 3, GOLD).parts["stop"] == 1.0 for run in (vague, precise))
     assert of_steps(vague) < of_steps(precise)
     own = run_of(does(FILM, replace(PERSON, k=40), RIGHT), knowledge=shelves, context={"k": 40})
     assert STEP.of_step(own, 2, GOLD).parts["documents"] == 0.5  # where the run is set to read as many

@@ -37,6 +37,11 @@ def taken(step: Step) -> Iterator[tuple[Route, Observation]]:
             yield action, observation
 
 
+def texts_of(came: Observation) -> list[str]:
+    """What a route brought to read: its documents, else what a model said."""
+    return [f"{hit['title']} {hit['text']}" for hit in came["hits"]] or [came["text"]]
+
+
 def answer_of(step: Step) -> str | None:
     """The answer that a step gives; None where it gives none."""
     said = (action_from_dict(one) for one in step.get("actions", ()) if one["kind"] == "answer")

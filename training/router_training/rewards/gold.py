@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from router_graph.evaluation.metrics import contains, normalize_answer
 from router_graph.state import Hit
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
 
+_IN_ANY_TEXT = frozenset({"yes", "no", "noanswer"})
 Needed = frozenset[str]
 """Ids of documents of which one is enough: `doc_id`, or `kb:doc_id` where two knowledge bases share an id."""
 
@@ -33,6 +35,11 @@ class Gold:
         """Which of the needed documents are among the hits, by their place in `documents`."""
         found = {name for hit in hits for name in (hit["doc_id"], f"{hit['kb']}:{hit['doc_id']}")}
         return frozenset(place for place, one in enumerate(self.documents) if not one.isdisjoint(found))
+
+    def stands_in(self, texts: Iterable[str]) -> bool:
+        """Whether a right answer stands in one of the texts. Answers such as "yes" stand in any, and count in none."""
+        golds = [one for one in self.answers if normalize_answer(one) not in _IN_ANY_TEXT]
+        return any(contains(text, golds) for text in texts)
 
 
 def gold_documents(metadata: Mapping[str, Any]) -> object:

@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import ConfigError
-from router_training.rewards.facts import taken
+from router_training.rewards.facts import taken, texts_of
+from router_training.rewards.gold import Gold
 
 
-def preferred_share(run: RunRecord, preferred: Mapping[str, float]) -> float:
+def preferred_share(run: RunRecord, preferred: Mapping[str, float], gold: Gold) -> float:
     """How far the sources that served are the ones that the user prefers, from 0 to 1.
 
-    `preferred` weighs options (`kb:NAME`, `llm:NAME`) from 0 to 1. Of the different sources that gave something, the
-    mean weight: asking one of them again, or asking in vain, changes nothing. 0 where nobody was asked.
+    `preferred` weighs options (`kb:NAME`, `llm:NAME`) from 0 to 1. Of the different sources that brought a needed
+    document, or a text in which a right answer stands, the mean weight: asking one of them again, in vain, or for
+    something else changes nothing. 0 where none did.
     """
     served = {
         came["served"] or route.target
         for step in run.steps
         for route, came in taken(step.step)
-        if came["status"] == "ok"
+        if came["status"] == "ok" and (gold.met(came["hits"]) or gold.stands_in(texts_of(came)))
     }
     return sum(preferred.get(key, 0.0) for key in served) / len(served) if served else 0.0
 

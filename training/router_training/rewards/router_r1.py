@@ -76,7 +76,7 @@ class RouterR1(RunReward):
             "usd": usd,
         }
         if self.preferred:
-            parts["share"] = preferred_share(run, self.preferred)
+            parts["share"] = preferred_share(run, self.preferred, gold)
         if broken:
             return Score(WHOLE_RUN, BAD_FORMAT, parts)
         total = gated(

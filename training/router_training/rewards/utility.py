@@ -10,13 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from router_graph.actions import Answer
-from router_graph.evaluation.metrics import contains, f1, normalize_answer
+from router_graph.evaluation.metrics import f1
 from router_graph.policies.closing import close
 from router_graph.view import View
 from router_training.rewards.facts import bare
 from router_training.rewards.gold import Gold
-
-_IN_ANY_TEXT = frozenset({"yes", "no", "noanswer"})
 
 
 class Value(Protocol):
@@ -44,7 +42,7 @@ class Containment:
     """Whether a right answer stands in what was found, discounted where it is a needle in a haystack.
 
     Up to `most` documents count in full, twice as many half: so that asking for a hundred documents is no answer.
-    Answers such as "yes" stand in any text, and count as found in none.
+    Answers such as "yes" stand in any text, and count as found in none; so does what a model was asked to repeat.
     """
 
     name = "containment"
@@ -55,10 +53,10 @@ class Containment:
 
     def __call__(self, view: View, gold: Gold) -> float:
         """From 0 to 1."""
-        golds = [one for one in gold.answers if normalize_answer(one) not in _IN_ANY_TEXT]
         texts = [f"{hit['title']} {hit['text']}" for hit in view.evidence]
-        texts += [came["text"] for _, route, came in view.routes() if route.kind == "llm" and came["status"] == "ok"]
-        if not any(contains(text, golds) for text in texts):
+        said = ((route, came) for _, route, came in view.routes() if route.kind == "llm" and came["status"] == "ok")
+        texts += [came["text"] for route, came in said if not gold.stands_in([route.query])]
+        if not gold.stands_in(texts):
             return 0.0
         return min(1.0, self._most / len(texts))
 

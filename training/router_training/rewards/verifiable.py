@@ -46,7 +46,8 @@ class Weights:
     repetition: float = 0.3
     """-1 for each route that had been taken before, or found only what was known."""
     preference: float = 0.0
-    """Of an answering step: the share of the sources that served which the user prefers, times the F1."""
+    """Of an answering step: the share of the sources that served (`preferred_share`) which the user prefers, times the
+    F1."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -139,7 +140,7 @@ class Verifiable(StepReward):
         if self.value is not None:
             parts["utility"] = right - self.value(view_at(run, number), gold)
         if self.preferred:
-            parts["preference"] = right * preferred_share(run, self.preferred)
+            parts["preference"] = right * preferred_share(run, self.preferred, gold)
         return parts
 
 
