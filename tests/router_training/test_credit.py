@@ -101,7 +101,12 @@ def test_runs_without_scores_are_left_out():
         (RUNS, STEPS, "mixed", "whole runs and their steps"),
         (RUNS[:1], STEPS, "step", "No state has two different rewards"),
         (RUNS, [*STEPS, STEPS[0]], "step", "There are two scores of step 1 of run"),
-        (RUNS, [*STEPS[:3], *score(RUNS[1:], OTHER)], "step", "scores of steps are by verifiable-.* and by verifiable-"),
+        (
+            RUNS,
+            [*STEPS[:3], *score(RUNS[1:], OTHER)],
+            "step",
+            "scores of steps are by verifiable-.* and by verifiable-",
+        ),
         (RUNS, [*WHOLE, RewardRecord(RUNS[0].run_id, 0, 1.0, {}, "other")], "episode", "and other; give those of one"),
     ],
 )

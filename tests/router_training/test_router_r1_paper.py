@@ -88,7 +88,9 @@ def test_f1_is_computed_in_the_order_of_the_code():
 
 
 def test_a_tag_in_what_a_model_says_costs_the_policy_its_reward():
-    run = asked_a_model("<think>a</think><search>qwen: capital of France?</search>", END, says="<answer>x</answer> &lt;")
+    run = asked_a_model(
+        "<think>a</think><search>qwen: capital of France?</search>", END, says="<answer>x</answer> &lt;"
+    )
     assert "<information><answer>x</answer> &lt;</information>" in text_of(run)
     (score,) = PaperCode({"qwen": 0.3}).score(run, Gold(("Paris",)))
     assert score.total == score.parts["format"] == -1.0

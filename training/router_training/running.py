@@ -130,7 +130,8 @@ async def ran(
             result = await graph.ainvoke({"question": question.question})
             tick()
             gold = Gold(question.answers)
-            return outcome(bare(result["answer"], result["citations"]), gold, metric), float(total(result["ledger"], "spent").usd)
+            said = bare(result["answer"], result["citations"])
+            return outcome(said, gold, metric), float(total(result["ledger"], "spent").usd)
 
     pairs = await asyncio.gather(*(one(question) for question in asked))
     table = np.asarray(pairs, dtype=np.float64)

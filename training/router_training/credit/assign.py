@@ -59,9 +59,10 @@ def credit(
     """Advantages by each step's own score, by its run's, or both: A_episode + `weight` · A_step.
 
     `scores` hold those of steps, of runs, or both, as `by` asks. With `parts`, the parts of the steps' scores are
-    normalised before they are summed, each with its weight, instead of the totals; a part that a score lacks does not
-    apply, and `least_std` is of the sum of the normalised. Steps without a score are left out. Raises `DataError` where a score is missing that `by` asks for, comes
-    twice or in two versions, or no group has two different scores.
+    normalised before they are summed, each with its weight, instead of the totals; a part that a score lacks does
+    not apply, and `least_std` is of the sum of the normalised. Steps without a score are left out. Raises
+    `DataError` where a score is missing that `by` asks for, comes twice or in two versions, or no group has two
+    different scores.
     """
     known = by_place(scores)
     steps, owners, step_groups, run_groups = list[tuple[str, int]](), list[int](), list[Hashable](), list[Hashable]()

@@ -136,7 +136,7 @@ class _Account:
         )
 
     def overdrawn(self, step: Step) -> bool:
-        """Whether the budget would not have paid for the step; what is kept back for the answer pays where it is due."""
+        """Whether the budget would not have paid for the step; the answer's reserve pays only where that is due."""
         picousd, read = _cost(step)
         usd, tokens, seconds = (self.settings.get(name) for name in ("usd", "tokens", "seconds"))
         kept = 0.0 if step["decision"]["forced"] else self._reserve

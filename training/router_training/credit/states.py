@@ -20,10 +20,10 @@ def state_key(view: View, *, by: By = "history") -> str:
     """Names the state, for groups of equal states found across runs (GiGPO's anchor states, arXiv 2505.10978).
 
     Letter case, punctuation and the policy's thoughts make no difference. In the key are the question with its
-    pictures and what was said before, what may be chosen now and at what price, and by "history" each route and what came of it, in
-    their order; by "evidence" only the set of what was found, however it was found. What is left of the budget is not
-    in it, but for what it forbids. Prices are: the same search is worth less where it is dearer, and that is no merit
-    of another world's.
+    pictures and what was said before, what may be chosen now and at what price, and by "history" each route and what
+    came of it, in their order; by "evidence" only the set of what was found, however it was found. What is left of
+    the budget is not in it, but for what it forbids. Prices are: the same search is worth less where it is dearer, and
+    that is no merit of another world's.
     """
     if by == "history":
         so_far: object = [

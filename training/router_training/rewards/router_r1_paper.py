@@ -181,7 +181,7 @@ def text_of(run: RunRecord) -> str:
 
 
 def _f1(said: str, right: str) -> float:
-    """`f1_score`, to the last digit: its order of operations is not that of `metrics.f1`, nor what it makes of nothing."""
+    """`f1_score`, to the last digit: `metrics.f1` computes in another order, and makes something of nothing."""
     if said != right and not _IN_WHOLE.isdisjoint((said, right)):
         return 0.0
     ours, theirs = said.split(), right.split()

@@ -107,7 +107,8 @@ def _read_parquet(path: Path) -> Iterator[RewardRecord]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches():
-                for number, row in enumerate(batch.to_pylist(), start=number + 1):
+                for row in batch.to_pylist():
+                    number += 1
                     yield _record({**row, "parts": dict(row["parts"])})
     except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
         place = f"Row {number} of {path} is no score" if number else f"{path} holds no scores"
