@@ -63,6 +63,9 @@ def test_a_reply_that_is_no_action_is_worth_less_than_any_search():
     assert REWARD.of_step(run, 1, GOLD).total == -1.0
     dearest = Weights().cost + Weights().repetition
     assert dearest < 1.0
+    many = run_of(does(FILM, [RouteToKB("films", f"Ann Lee {word}") for word in "abcdefgh"], RIGHT))
+    assert REWARD.of_step(many, 2, GOLD).parts["repetition"] == -8.0
+    assert REWARD.of_step(many, 2, GOLD).total == -1.0
 
 
 def test_a_step_whose_routes_are_not_all_back_has_no_score():

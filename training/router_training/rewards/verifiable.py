@@ -22,6 +22,7 @@ from router_training.rewards.hygiene import check_preferred, preferred_share
 from router_training.rewards.reward import Needs, Score, StepReward
 from router_training.rewards.utility import Value
 
+_NO_ACTION = -1.0
 _MOST = 10
 """Documents that a step may bring before it is a haystack."""
 
@@ -105,7 +106,7 @@ class Verifiable(StepReward):
         if not step.get("actions"):
             return None
         if fault(run, step):
-            return Score(number, -1.0, {"format": -1.0})
+            return Score(number, _NO_ACTION, {"format": -1.0})
         parts = {"cost": self._cost(run, record)}
         said = answer_of(step)
         if said is None and record.step["decision"]["forced"] is not None:
@@ -116,8 +117,9 @@ class Verifiable(StepReward):
                 parts["utility"] = self._gain(run, number, step, gold)
         else:
             parts |= self._answered(run, number, bare(said, found(earlier)), earlier, gold)
-        weights: Mapping[str, float] = asdict(self.weights)
-        return Score(number, sum(weights[name] * part for name, part in parts.items()), parts)
+        total = sum(getattr(self.weights, name) * part for name, part in parts.items())
+        # No search, of however many routes, is worth less than a reply that is none.
+        return Score(number, total if said is not None else max(_NO_ACTION, total), parts)
 
     def _cost(self, run: RunRecord, record: StepRecord) -> float:
         """Above the end of the scale nothing costs more; a step of many routes is not one dear route."""
