@@ -88,6 +88,12 @@ def test_mixed_steps_of_equal_scores_still_learn_from_their_runs():
         credit(RUNS, [*[replace(one, total=0.5) for one in WHOLE], *flat], "mixed")
 
 
+def test_a_run_that_comes_twice_is_one_sentence():
+    for wrong in (lambda: list(score([*RUNS, RUNS[1]], STEP)), lambda: credit([*RUNS, RUNS[1]], STEPS)):
+        with pytest.raises(DataError, match="comes twice; give each log once"):
+            wrong()
+
+
 def test_runs_without_scores_are_left_out():
     found = credit([*RUNS, replace(RUNS[0], run_id="unknown")], STEPS)
     assert "unknown" not in {run for run, _ in found.steps}

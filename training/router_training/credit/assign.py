@@ -67,7 +67,11 @@ def credit(
     known = by_place(scores)
     steps, owners, step_groups, run_groups = list[tuple[str, int]](), list[int](), list[Hashable](), list[Hashable]()
     run_totals: list[float] = []
+    seen = set[str]()
     for run in runs:
+        if run.run_id in seen:
+            raise DataError(f"The run {run.run_id!r} comes twice; give each log once.")
+        seen.add(run.run_id)
         whole = known.get((run.run_id, WHOLE_RUN))
         if by != "step" and whole is None:
             continue

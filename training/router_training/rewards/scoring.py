@@ -52,7 +52,7 @@ def score(
     `runs` (a list, or a `Log`) is read twice, and kept in memory where it can be read but once: what is missing is
     said before anything is computed. `skipped` counts the runs that have no score, by their status, "foreign" for
     those of graphs that are not ours. Raises `DataError` where a run has no right answer, or no needed document and
-    the reward asks for them, with how many and the first.
+    the reward asks for them, with how many and the first; and where a run comes twice.
     """
     if iter(runs) is runs:
         runs = list(runs)
@@ -80,22 +80,24 @@ def _unfit(run: RunRecord) -> str | None:
 
 
 def _check(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Needs]) -> None:
-    judged, missing, first = 0, Counter[Needs](), dict[Needs, RunRecord]()
+    judged, missing, first = set[str](), Counter[Needs](), dict[Needs, RunRecord]()
     for run in runs:
         if _unfit(run) is not None:
             continue
-        judged += 1
+        if run.run_id in judged:
+            raise DataError(f"The run {run.run_id!r} comes twice; give each log once.")
+        judged.add(run.run_id)
         gold = questions.of(run)
         for need in sorted(needs):
             if not _has(gold, need):
                 missing[need] += 1
                 first.setdefault(need, run)
-    if judged == 0:
+    if not judged:
         raise DataError("There is no run to score: none has ended, or the log is empty.")
     for need, count in missing.items():
         run = first[need]
         raise DataError(
-            f"{count} of {judged} runs have no {_MISSING[need]}, the first is {run.run_id!r} with the question "
+            f"{count} of {len(judged)} runs have no {_MISSING[need]}, the first is {run.run_id!r} with the question "
             f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it."
         )
 
