@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def passes() -> None:
     sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
     from support.routed_runs import GOOD, libraries, run_of
 
-    runs = [run_of(GOOD)] * RUNS
+    good = run_of(GOOD)
+    runs = [replace(good, run_id=str(number)) for number in range(RUNS)]
     steps = sum(len(run.steps) for run in runs)
     scale = scales(runs)
     shelves = libraries()
