@@ -167,3 +167,9 @@ def test_no_answer_is_never_right_even_where_the_right_one_is_an_article():
     for metric in ("em", "f1"):
         assert total(nothing, RouterR1(SCALE, metric=metric), Gold(("A", "The"))) == 0.0
         assert total(replace(ANSWERED, answer="a"), RouterR1(SCALE, metric=metric), Gold(("A",))) == 1.0
+
+
+def test_what_a_failed_search_was_booked_at_stands_in_its_observation():
+    failing = run_of(does(FILM, RIGHT), knowledge=libraries(films=OSError("the disk is gone")))
+    (came,) = failing.steps[0].step["observations"].values()
+    assert (came["status"], came["usd"]) == ("failed", 0.004) and failing.usd == pytest.approx(0.004)

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from router_graph.actions import Route, action_from_dict
+from router_graph.budget import Amount
 from router_graph.nodes.task import RouteTask
 from router_graph.resources import Resources
 from router_graph.state import Observation, Status, Step
@@ -75,9 +76,9 @@ class Visit:
         step = Step(id=task["step"], number=task["number"], observations=observations)
         return {"steps": [step], "ledger": self.tab.entries, **({"met": met} if met else {})}
 
-    def failed(self, what: str) -> Observation:
-        """An observation of a failure, with what it took."""
-        spent = self.tab.spent
+    def failed(self, what: str, took: Amount | None = None) -> Observation:
+        """An observation of a failure, with what it took: what was booked so far, if it is not said."""
+        spent = took or self.tab.spent
         failure = sentence("failed", what, seconds=self.seconds)
         return {**failure, "usd": spent.usd, "tokens": spent.tokens}
 

@@ -45,14 +45,14 @@ async def route_to_kb(resources: Resources, task: RouteTask, runtime: Runtime[An
         error_name = None
     except TimeoutError:
         error_name = "TimeoutError"
-        return visit.told(visit.failed(f"{route.kb!r} did not answer within {limit_s:.3g} s."))
+        return visit.told(visit.failed(f"{route.kb!r} did not answer within {limit_s:.3g} s.", most))
     except (KeyboardInterrupt, SystemExit, GeneratorExit, GraphBubbleUp):
         raise  # the last is an interrupt of the knowledge base's own
     except BaseException as error:  # whatever a foreign knowledge base raises; its siblings' results must not be lost
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
         error_name = type(error).__name__
-        told = visit.failed(f"{route.kb!r} failed: {str(error) or error_name}")
+        told = visit.failed(f"{route.kb!r} failed: {str(error) or error_name}", most)
         return visit.told(told, met=[route.kb])  # an error may quote a document
     finally:
         # What it takes is what was reserved: a search that broke off may have been charged for as well.
