@@ -22,7 +22,7 @@ from router_training.errors import ConfigError
 from router_training.rewards.costs import CostNormaliser
 from router_training.rewards.gold import Questions
 from router_training.rewards.verifiable import Verifiable
-from support.routed_runs import FILM, GOOD, PERSON, RIGHT, does, run_of
+from support.routed_runs import FILM, GOOD, PERSON, RIGHT, does, libraries, run_of
 
 RUN = run_of(GOOD, context={"usd": 1.0, "max_steps": 6})
 ASKS_MUCH = [FILM, PERSON, RouteToKB("films", "Desert"), RouteToKB("people", "writer"), RIGHT]
@@ -217,6 +217,23 @@ def test_what_was_refused_for_its_price_would_have_been_taken_by_who_can_pay():
     poorer, really = relabel(poor, World(usd=0.007)), run_of(script, context={"usd": 0.007})
     assert told_of(poorer) == told_of(really)
     assert poorer.steps[1].step["observations"]["0"]["text"] == really.steps[1].step["observations"]["0"]["text"]
+
+
+def test_what_failed_for_want_of_money_would_have_been_found_by_who_can_pay():
+    script = does([FILM, RouteToKB("films", "Desert")], RIGHT)
+    poor = run_of(script, context={"usd": 0.005})
+    assert told_of(poor) == ("ended", [["ok", "failed"], []])
+    assert graphs_own(script, usd=0.009) == ("ended", [["ok", "ok"], []])
+    assert relabel(poor, World(usd=0.009)) is None
+    assert told_of(relabel(poor, World(usd=0.006))) == graphs_own(script, usd=0.006) == told_of(poor)
+    down = run_of(script, context={"usd": 0.009}, knowledge=libraries(films=OSError("down")))
+    assert told_of(relabel(down, World(usd=1.0))) == ("ended", [["failed", "failed"], []])
+
+
+def test_a_repetition_where_the_answer_is_due_is_refused():
+    script = does(PERSON, PERSON, RIGHT)
+    told = relabel(run_of(script, context={"max_steps": 3}), World(max_steps=1))
+    assert told_of(told)[1] == graphs_own(script, max_steps=1)[1] == [["ok"], ["refused"]]
 
 
 def test_the_reserve_pays_for_no_search():

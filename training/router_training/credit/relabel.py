@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from router_graph import limits
+from router_graph.actions import Route
 from router_graph.budget import PICO, picodollars
 from router_graph.policies.closing import NOTHING
 from router_graph.pool.card import TYPICAL, ModelCard
@@ -20,7 +21,7 @@ from router_graph.pool.price import Usage
 from router_graph.state import Decision, Left, Observation, Option, Step, StopReason
 from router_graph.trajectories.records import RunRecord, StepRecord
 from router_training.errors import ConfigError
-from router_training.rewards.facts import answer_of, taken
+from router_training.rewards.facts import answer_of, option_of, taken
 from router_training.rewards.reward import digest
 
 _LIMITS = ("usd", "tokens", "seconds", "max_steps")
@@ -135,6 +136,11 @@ class _Account:
             seconds=None if seconds is None else max(0.0, seconds - limits.elapsed_s(self.steps)),
         )
 
+    def after(self, step: Step) -> float:
+        """What is left for routes when the step is booked, in USD."""
+        left = self.left()["usd"]
+        return float("inf") if left is None else left - _cost(step)[0] / PICO
+
     def overdrawn(self, step: Step) -> bool:
         """Whether the budget would not have paid for the step; the answer's reserve pays only where that is due."""
         picousd, read = _cost(step)
@@ -188,6 +194,8 @@ def _step(step: Step, run: RunRecord, menu: tuple[Option, ...], world: World, ac
         for route, came in taken(step)
     ):
         return None  # it would have been taken, and nobody knows what would have come of it
+    if any(_unpaid(run, route, came) <= account.after(changed) for route, came in taken(step)):
+        return None  # and so it would now that it can be paid
     asked = [route for route, came in taken(step) if came["status"] not in ("refused", "repeated")]
     if any(route.target in masked for route in asked) or account.overdrawn(changed):
         return None
@@ -211,9 +219,18 @@ def _decision(decision: Decision, masked: dict[str, str], left: Left, due: StopR
     }
 
 
+def _unpaid(run: RunRecord, route: Route, came: Observation) -> float:
+    """The price of a search that was not made for want of money: one that fails is paid. NaN for all others."""
+    option = option_of(run, route.target)
+    was_made = route.kind != "kb" or came["status"] != "failed" or came["usd"] > 0
+    return float("nan") if was_made or option is None or option["usd"] == 0 else option["usd"]
+
+
 def _retold(came: Observation, step: Step, position: str, masked: Mapping[str, str]) -> Observation:
-    """A refusal, with the reason that holds now."""
+    """A refusal, with the reason that holds now; what was a repetition is refused where nothing may be asked."""
     key = _target(step, position)
+    if came["status"] == "repeated" and key in masked:
+        return {**came, "status": "refused", "text": f"{key} cannot be asked now: {masked[key]}."}
     if came["status"] != "refused" or key not in masked or key not in step["decision"]["masked"]:
         return came
     return {**came, "text": came["text"].replace(step["decision"]["masked"][key], masked[key])}
