@@ -6,7 +6,7 @@ Live objects (policy, knowledge bases, pool) are never in here; the nodes hold t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
@@ -49,6 +49,10 @@ class Observation(TypedDict):
     """The option that served, as in `llm:strong`: the one asked, or its fallback. Empty if none did."""
     usd: float
     tokens: int
+    """Of all that was asked for it: prompts and replies, failed attempts included."""
+    output_tokens: NotRequired[int]
+    """Of the reply that a model gave, as its provider counts them, reasoning included. Missing where no model replied,
+    where nobody counted, and in what was written before this was kept."""
     seconds: float
 
 

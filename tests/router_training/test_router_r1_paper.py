@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from langchain_core.language_models import FakeListChatModel
+from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
+from langchain_core.messages import AIMessage
 
 from router_graph.pool import ModelCard, ModelPool
 from router_training.errors import ConfigError, DataError
@@ -110,10 +111,10 @@ def test_the_window_forgets_all_but_the_last_thousand_costs():
     assert full.cheapness(500.0**2) == fresh.cheapness(500.0**2)
 
 
-def asked_a_model(*replies: str, says: str = "It is Paris."):
-    """A run of the paper's loop, which asks a model, and the prices of its models."""
+def asked_a_model(*replies: str, says: str = "It is Paris.", model=None):
+    """A run of the paper's loop, which asks a model."""
     card = ModelCard(name="qwen", transport="it", price={"input": 1, "output": 2})
-    pool = ModelPool([card], transports={"it": FakeListChatModel(responses=[says])})
+    pool = ModelPool([card], transports={"it": model or FakeListChatModel(responses=[says])})
     return run_of(replies, knowledge=[], pool=pool, protocol="router_r1:paper", metadata={"gold": ["Paris"]})
 
 
@@ -125,6 +126,21 @@ def test_a_run_of_the_papers_own_loop_is_judged_by_all_its_text():
     (score,) = PaperCode({"qwen": 0.3}).score(run, Gold(("Paris",)))
     assert score.total == pytest.approx(0.4 + 0.6 * 0.5)
     assert dict(score.parts) == {"format": 0.0, "outcome": 1.0, "cost": 0.5, "calls": 1.0}
+
+
+def test_a_cost_is_what_the_provider_counted_of_the_reply_and_nothing_of_the_prompt(monkeypatch):
+    usage = {"input_tokens": 900, "output_tokens": 137, "total_tokens": 1037}
+    model = GenericFakeChatModel(messages=iter([AIMessage("It is Paris.", usage_metadata=usage)]))
+    run = asked_a_model("<think>a</think><search>qwen: capital of France?</search>", END, model=model)
+    came = run.steps[0].step["observations"]["0"]
+    assert (came["tokens"], came["output_tokens"]) == (1037, 137)
+    costs: list[float] = []
+    monkeypatch.setattr(RollingCost, "cheapness", lambda self, cost: costs.append(cost) or 0.5)
+    reward = PaperCode({"qwen": 0.3})
+    list(reward.score(run, Gold(("Paris",))))
+    del came["output_tokens"]  # as in logs from before it was kept: about as many as the text has
+    list(reward.score(run, Gold(("Paris",))))
+    assert costs[0] == 137 * 0.3 and 0 < costs[1] < 10 * 0.3
 
 
 def test_a_model_without_a_price_is_one_sentence():

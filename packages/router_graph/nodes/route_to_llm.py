@@ -70,6 +70,8 @@ async def route_to_llm(resources: Resources, task: RouteTask, runtime: Runtime[A
         tokens=spent.tokens,
         seconds=visit.seconds,
     )
+    if (usage := reply.message.usage_metadata) is not None:
+        observation["output_tokens"] = usage["output_tokens"]
     return visit.told(observation)
 
 

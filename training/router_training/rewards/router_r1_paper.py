@@ -110,8 +110,8 @@ def composed(form: float, right: float, cheapness: float, alpha: float) -> float
 
 
 def tokens_of(came: Observation) -> int:
-    """About how many tokens a reply was, by its text: an observation has the sum with those of the prompt."""
-    return estimate(came["text"])
+    """How many tokens a reply was: what its provider counted; in a log that does not say, about as many as its text."""
+    return came.get("output_tokens", estimate(came["text"]))
 
 
 @dataclass(frozen=True, slots=True)
