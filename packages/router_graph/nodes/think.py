@@ -14,21 +14,20 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from router_graph.actions import Answer, Route, RouteToKB, RouteToLLM, action_as_dict, action_from_dict
+from router_graph.actions import Answer, RouteToKB, RouteToLLM, action_as_dict, action_from_dict
 from router_graph.errors import BudgetExceededError, RouterError
 from router_graph.ledger import Entries
-from router_graph.limits import MOST_ROUTES, Essence, asked_before, essence
 from router_graph.nodes.begin import begin
-from router_graph.nodes.observing import sentence
+from router_graph.nodes.refusing import not_taken
 from router_graph.nodes.task import task_of
 from router_graph.policies.policy import Act, Means
 from router_graph.protocols.protocol import Reading
 from router_graph.resources import Resources
-from router_graph.state import Decision, Observation, RouterState, Step, StopReason
+from router_graph.state import Decision, RouterState, Step, StopReason
 from router_graph.tab import Tab
 from router_graph.trajectories.records import TOKENS
 from router_graph.turn import Turn
-from router_graph.view import View, linked_ids
+from router_graph.view import View
 
 _logger = logging.getLogger(__name__)
 _SHORT_OF: dict[str | None, StopReason] = {"picousd": "usd", "tokens": "tokens", "milliseconds": "seconds"}
@@ -189,15 +188,6 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
     view, act, actions = thought.view, thought.act, thought.reading.actions
     if thought.forced is not None:
         actions = tuple(one for one in actions if isinstance(one, Answer)) or actions
-    observations: dict[str, Observation] = {}
-    before = asked_before(view) if actions else {}
-    taken: set[Essence] = set()
-    for position, action in enumerate(actions):
-        if isinstance(action, RouteToKB | RouteToLLM):
-            if (known := _unasked(view, action, before, taken)) is not None:
-                observations[str(position)] = known
-            else:
-                taken.add(essence(action))
     spent = thought.tab.spent
     return Step(
         id=f"{turn.id}/{number}",
@@ -221,29 +211,5 @@ def _step(turn: Turn, number: int, thought: _Thought, seconds: float) -> Step:
             tokens=spent.tokens,
             seconds=seconds,
         ),
-        observations=observations,
+        observations=not_taken(view, actions),
     )
-
-
-def _unasked(view: View, route: Route, before: dict[Essence, int], taken: set[Essence]) -> Observation | None:
-    """What a route comes to that is not taken: it is not legal, or was taken before. None where it is to be taken."""
-    if view.option(route.target) is None:
-        listed = ", ".join(option["key"] for option in view.legal)
-        return sentence("refused", f"There is no {route.target}; there is {listed}.")
-    if route.target in view.masked:
-        return sentence("refused", f"{route.target} cannot be asked now: {view.masked[route.target]}.")
-    if not route.query.strip():
-        return sentence("refused", f"{route.target} was asked nothing; write a query.")
-    if isinstance(route, RouteToKB) and route.linked is not None and linked_ids(view.steps, route.linked) is None:
-        return sentence(
-            "refused", f"Nothing was found that is called {route.linked!r}; name a document as [kb:doc_id]."
-        )
-    if essence(route) in taken:
-        return sentence("repeated", "This is asked twice in one reply; once is enough.")
-    if len(taken) >= MOST_ROUTES:
-        return sentence("refused", f"At most {MOST_ROUTES} routes are taken at once; ask again in the next step.")
-    if (step := before.get(essence(route))) is not None:
-        return sentence(
-            "repeated", f"This was asked in step {step}; its result stands there. Ask something else, or answer."
-        )
-    return None

@@ -8,13 +8,12 @@ from dataclasses import replace
 from langchain_core.messages import AIMessage
 
 from router_graph.actions import Action, Answer, Route, RouteToKB, RouteToLLM, action_as_dict
-from router_graph.limits import asked_before, essence
+from router_graph.nodes.refusing import not_taken
 from router_graph.policies.closing import NOTHING
 from router_graph.protocols.protocol import Protocol
 from router_graph.state import Observation, Step
 from router_graph.trajectories.records import RunRecord
 from router_graph.trajectories.views import view_at
-from router_graph.view import View, linked_ids
 from router_training.rewards.facts import step_of
 
 
@@ -32,18 +31,12 @@ def read(run: RunRecord, number: int, reply: str | AIMessage, protocol: Protocol
 
 def pending(run: RunRecord, number: int, actions: Sequence[Action]) -> tuple[dict[str, Observation], dict[str, Route]]:
     """By position: what is refused at once, and which routes would be taken."""
-    view = view_at(run, number)
-    before, refused, routes = asked_before(view), dict[str, Observation](), dict[str, Route]()
-    for position, action in enumerate(actions):
-        if not isinstance(action, RouteToKB | RouteToLLM):
-            continue
-        key = essence(action)
-        if _is_refused(view, action):
-            refused[str(position)] = _nothing("refused")
-        elif key in before or key in (essence(one) for one in routes.values()):
-            refused[str(position)] = _nothing("repeated")
-        else:
-            routes[str(position)] = action
+    refused = not_taken(view_at(run, number), actions)
+    routes = {
+        str(position): action
+        for position, action in enumerate(actions)
+        if isinstance(action, RouteToKB | RouteToLLM) and str(position) not in refused
+    }
     return refused, routes
 
 
@@ -83,23 +76,4 @@ def attempt(
         answer=answer or "",
         citations=(),
         stop_reason=None if answer is None else "no_answer" if answer.startswith(NOTHING) else "answered",
-    )
-
-
-def _is_refused(view: View, route: Route) -> bool:
-    if view.option(route.target) is None or route.target in view.masked or not route.query.strip():
-        return True
-    linked = route.linked if isinstance(route, RouteToKB) else None
-    return linked is not None and linked_ids(view.steps, linked) is None
-
-
-def _nothing(status: str) -> Observation:
-    return Observation(
-        status=status,  # type: ignore[typeddict-item]  # "refused" or "repeated"
-        text="",
-        hits=[],
-        served="",
-        usd=0.0,
-        tokens=0,
-        seconds=0.0,
     )
