@@ -102,7 +102,7 @@ def test_runs_without_scores_are_left_out():
 @pytest.mark.parametrize(
     ("runs", "scores", "by", "sentence"),
     [
-        (RUNS, WHOLE, "step", "Credit by step needs scores of steps"),
+        (RUNS, [], "step", "Credit by step needs scores of steps"),
         (RUNS, STEPS, "episode", "needs scores of whole runs, and these runs have none"),
         (RUNS, STEPS, "mixed", "whole runs and their steps"),
         (RUNS[:1], STEPS, "step", "No state has two different rewards"),

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router_training.errors import DataError
+from router_training.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from router_graph.trajectories.records import RunRecord
+    from router_training.recipe import OfflineRecipe
     from router_training.rewards.gold import Questions
     from router_training.rewards.scoring import RewardRecord
 
@@ -55,7 +56,7 @@ def scores_path(log: Path, given: Path | None, version: str = "") -> Path:
     folder = (log if log.is_dir() else log.parent) / FOLDER
     found = sorted(one for one in folder.glob("*") if one.suffix in (".jsonl", ".parquet"))
     if version:
-        found = [one for one in found if one.stem == version]
+        found = [one for one in found if version in (one.stem, one.stem.rpartition("-")[0])]
     if not found:
         which = f" of version {version!r}" if version else ""
         raise DataError(
@@ -65,6 +66,19 @@ def scores_path(log: Path, given: Path | None, version: str = "") -> Path:
         names = ", ".join(one.name for one in found)
         raise DataError(f"{folder} has several files of scores ({names}); say which with --scores.")
     return found[0]
+
+
+def scores_paths(log: Path, given: Path | None, recipe: OfflineRecipe) -> list[Path]:
+    """The file of the recipe's scores; where credit is mixed, that of whole runs as well. Raises `TrainingError`."""
+    if recipe.credit.by != "mixed":
+        return [scores_path(log, given, recipe.reward.version)]
+    if not recipe.reward.whole:
+        raise ConfigError(
+            "Credit that is mixed needs two rewards; name the one of whole runs, as in reward.whole=router_r1, and the "
+            "one of their steps, as in reward.version=verifiable."
+        )
+    whole = scores_path(log, None, recipe.reward.whole)
+    return [scores_path(log, given, recipe.reward.version or "verifiable"), whole]
 
 
 def scores_of(path: Path) -> list[RewardRecord]:

@@ -86,16 +86,19 @@ def samples_of(
     from router_training.trainers.config import RewardChoice
 
     recipe = read_recipe(OfflineRecipe, config, overrides, method=method)
-    path = None if imitate else cli_log.scores_path(runs, scores, recipe.reward.version)
-    about = {} if path is None else cli_log.about_scores(path)
+    paths = [] if imitate else cli_log.scores_paths(runs, scores, recipe)
+    told = [cli_log.about_scores(path) for path in paths]
+    about = told[0] if told else {}
     if about.get("version"):
-        recipe = recipe.model_copy(update={"reward": RewardChoice(version=str(about["version"]))})
+        whole = str(told[1].get("version", "")) if len(told) > 1 else ""
+        chosen = RewardChoice(version=str(about["version"]), whole=whole)
+        recipe = recipe.model_copy(update={"reward": chosen})
     tokenizer = tokenizer_of(model)
     rendering = Rendering(tokenizer, protocol_of(recipe.policy.protocol), recipe.policy.thinks)
     with cli_print.progress("runs") as tick:
         found = prepared(
             cli_print.ticking(cli_log.Log(runs), tick),
-            None if path is None else cli_log.scores_of(path),
+            None if imitate else [one for path in paths for one in cli_log.scores_of(path)],
             rendering,
             recipe,
             tokenizer=_fingerprint(str(model)),

@@ -68,7 +68,17 @@ def prepared(
         by_id = {run.run_id: run for run in trained}
         judged = [Judged(one, 1.0, group(by_id[one.run_id], one.number)) for one in made]
     else:
-        judged = judge(made, trained, scores, group=group, convention=recipe.credit.convention, left=left)
+        judged = judge(
+            made,
+            trained,
+            scores,
+            by=recipe.credit.by,
+            group=group,
+            convention=recipe.credit.convention,
+            weight=recipe.credit.weight,
+            parts=recipe.credit.parts,
+            left=left,
+        )
     if not judged:
         raise DataError(f"There is no sample to train on: left out are {left}.")
     return Prepared(judged, left, trained, held)

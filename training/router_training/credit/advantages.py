@@ -177,6 +177,14 @@ class Kept:
         """Groups that are kept."""
         return self.groups - self.alone - self.constant - self.narrow
 
+    def check(self) -> None:
+        """Raise `DataError` where nothing is left: no state has two different rewards."""
+        if self.used == 0:
+            raise DataError(
+                f"No state has two different rewards, so that nothing can be learned from them: {self} Record the same "
+                "questions several times, or group the steps otherwise."
+            )
+
     def __str__(self) -> str:
         return (
             f"{self.used} of {self.groups} groups are used; of the others {self.alone} have one sample, "
@@ -184,20 +192,11 @@ class Kept:
         )
 
 
-def keep_spread(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
-    """`spread_of`. Raises `DataError` where nothing is left: no state has two different rewards."""
-    kept = spread_of(rewards, groups, least_std=least_std)
-    if kept.used == 0:
-        raise DataError(
-            f"No state has two different rewards, so that nothing can be learned from them: {kept} Record the same "
-            "questions several times, or group the steps otherwise."
-        )
-    return kept
+def spread(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
+    """Drop what teaches nothing: groups of one, groups of one reward, and those with a std (ddof 1) below `least_std`.
 
-
-def spread_of(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
-    """What teaches something: all but groups of one, groups of one reward, and those with a std (ddof 1) below
-    `least_std`."""
+    Raises `DataError` where the arrays do not go together.
+    """
     facts, place = facts_of(rewards, groups)
     alone = facts.count < 2
     constant = ~alone & facts.is_constant
@@ -210,6 +209,13 @@ def spread_of(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) 
         constant=int(constant.sum()),
         narrow=int(narrow.sum()),
     )
+
+
+def keep_spread(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
+    """As `spread`. Raises `DataError` where nothing is left as well."""
+    kept = spread(rewards, groups, least_std=least_std)
+    kept.check()
+    return kept
 
 
 def _arrays(rewards: ArrayLike, groups: ArrayLike) -> tuple[Floats, NDArray[np.generic]]:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from router_graph.validation import Settings
 from router_training.credit.advantages import By as Scale
 from router_training.credit.advantages import Convention
+from router_training.credit.assign import By
 from router_training.credit.states import By as Sameness
 from router_training.errors import ConfigError
 
@@ -65,12 +66,23 @@ class RewardChoice(Part):
     """Which scores."""
 
     version: str = ""
-    """Of the reward, as its `version` says; goes into the card."""
+    """Of the reward, as its `version` says; goes into the card. The name alone will do where it is clear."""
+    whole: str = ""
+    """Of the reward of whole runs, where credit is "mixed"; `version` is then that of the steps."""
 
 
 class Credit(Part):
     """How a sample is compared with others."""
 
+    by: By = "step"
+    """What its own step was worth, compared with steps from the same `group`; its whole run ("episode"), compared with
+    runs of the same question; or the sum of both ("mixed", GiGPO, arXiv 2505.10978). By step, one without a score of
+    its own has its run's."""
+    weight: float = Field(default=1.0, ge=0)
+    """Of the step beside the episode, where both count."""
+    parts: dict[str, float] | None = None
+    """By name, with their weights: parts of the steps' scores that are made relative in their groups each on its own,
+    and then summed (GDPO, arXiv 2601.05242), in place of the totals."""
     group: Literal["state", "question", "place"] = "state"
     """With which: steps from the same state; all of the same question; those of one number of one question."""
     same: Sameness = "history"

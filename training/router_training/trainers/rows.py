@@ -9,16 +9,20 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from typing_extensions import TypedDict
 
 from router_graph.trajectories.records import RunRecord
-from router_training.credit.advantages import TRL, Convention, group_relative, keep_spread
+from router_training.credit.advantages import TRL, Convention, group_relative, spread
+from router_training.credit.assign import By, credit
 from router_training.credit.groups import by_state, group_ids
 from router_training.data.samples import Left, Sample
 from router_training.errors import DataError
+<<<<<<< HEAD
 from router_training.rewards.reward import WHOLE_RUN
 from router_training.rewards.scoring import RewardRecord, by_place
+=======
+from router_training.rewards.scoring import RewardRecord
+>>>>>>> a760186 (Credit by step, by episode or by both is a setting of the recipes: the trainers compare samples by the one implementation in credit/)
 from router_training.trainers.config import Awr, OfflineGrpo, Rft
 
 
@@ -31,7 +35,9 @@ class Judged:
     state: Hashable
     """Samples of one state are alternatives to each other."""
     advantage: float = 0.0
-    """Over those alternatives."""
+    """Over what it was compared with."""
+    differs: bool = True
+    """Whether what it was compared with had another reward; else it teaches nothing by comparison."""
 
 
 class Row(TypedDict):
@@ -52,13 +58,17 @@ def judge(
     runs: Iterable[RunRecord],
     scores: Iterable[RewardRecord],
     *,
+    by: By = "step",
     group: Callable[[RunRecord, int], Hashable] = by_state,
     convention: Convention = TRL,
+    weight: float = 1.0,
+    parts: Mapping[str, float] | None = None,
     left: Left | None = None,
 ) -> list[Judged]:
-    """Join samples with their scores; a step without one of its own has its run's.
+    """Join samples with their scores and advantages, as `router_training.credit.assign.credit` gives them.
 
     `group` names what a step is compared with. Samples that nothing was said of are counted in `left`. Raises
+<<<<<<< HEAD
     `DataError` where there are samples, and none was scored, or the scores are of two versions.
     """
     left = left or Left()
@@ -68,19 +78,49 @@ def judge(
     for sample in samples:
         reward = worth.get((sample.run_id, sample.number), worth.get((sample.run_id, WHOLE_RUN), math.nan))
         if math.isnan(reward):
+=======
+    `DataError` where none was scored.
+    """
+    left, found, known = left or Left(), list(samples), {run.run_id: run for run in runs}
+    states = {(one.run_id, one.number): group(known[one.run_id], one.number) for one in found}
+    told = list(scores)
+    if not found:
+        return []
+    if not any((one.run_id, one.number) in states or (one.run_id in known and not one.number) for one in told):
+        left.counts["without a score"] += len(found)
+        raise DataError(f"No sample has a score ({left} left out); score the same log that the samples come from.")
+    given = credit(
+        known.values(),
+        told,
+        by,
+        steps_by=lambda run, number: states[run.run_id, number],
+        convention=convention,
+        weight=weight,
+        parts=parts,
+        among=states,
+        must_differ=False,
+    )
+    place = {one: n for n, one in enumerate(given.steps)}
+    judged = []
+    for sample in found:
+        key = sample.run_id, sample.number
+        if (n := place.get(key)) is None:
+>>>>>>> a760186 (Credit by step, by episode or by both is a setting of the recipes: the trainers compare samples by the one implementation in credit/)
             left.counts["without a score"] += 1
             continue
-        found.append(Judged(sample, reward, group(known[sample.run_id], sample.number)))
-    if not found:
-        raise DataError(f"No sample has a score ({left} left out); score the same log that the samples come from.")
-    return with_advantages(found, convention)
+        facts = float(given.worth[n]), states[key], float(given.advantages[n]), bool(given.mask[n])
+        judged.append(Judged(sample, *facts))
+    return judged
 
 
 def with_advantages(judged: Sequence[Judged], convention: Convention = TRL) -> list[Judged]:
     """Each with its advantage over those of its state."""
-    rewards = [one.reward for one in judged]
-    advantages = group_relative(rewards, group_ids(one.state for one in judged), convention)
-    return [replace(one, advantage=float(value)) for one, value in zip(judged, advantages, strict=True)]
+    rewards, groups = [one.reward for one in judged], group_ids(one.state for one in judged)
+    advantages, kept = group_relative(rewards, groups, convention), spread(rewards, groups)
+    return [
+        replace(one, advantage=float(value), differs=bool(differs))
+        for one, value, differs in zip(judged, advantages, kept.mask, strict=True)
+    ]
 
 
 def rows(judged: Sequence[Judged], objective: Rft | Awr | OfflineGrpo, left: Left | None = None) -> list[Row]:
@@ -188,7 +228,13 @@ def _bars(judged: Sequence[Judged], best: int | None) -> dict[Hashable, float]:
 
 
 def _spread(judged: Sequence[Judged], left: Left) -> list[Judged]:
-    kept = keep_spread([one.reward for one in judged], group_ids(one.state for one in judged))
-    if dropped := int(np.sum(~kept.mask)):
+    kept = [one for one in judged if one.differs]
+    if not kept:
+        raise DataError(
+            f"No state has two different rewards, so that nothing can be learned from {len(judged):,} samples by "
+            "comparison; record the same questions several times, or group the steps otherwise (credit.group, "
+            "credit.by)."
+        )
+    if dropped := len(judged) - len(kept):
         left.counts["from states where nothing else was tried, or nothing did better"] += dropped
-    return [one for one, good in zip(judged, kept.mask, strict=True) if good]
+    return kept
