@@ -65,8 +65,23 @@ def test_what_is_missing_is_said_before_anything_is_computed():
     with pytest.raises(DataError, match=r"2 of 3 runs have no right answer .*'bare' with the question 'q1'"):
         score(iter(runs), counting)
     assert counting.asked == 0
-    with pytest.raises(DataError, match="1 of 1 runs have no needed document"):
-        score([replace(GOOD_RUN, metadata={"gold": "Bo Chen"})], STEP)
+    bare = {"gold": "Bo Chen"}
+    with pytest.raises(DataError, match=r"1 of 1 runs have no needed document .* weights.documents=0 and "):
+        score([replace(GOOD_RUN, metadata=bare)], STEP)
+    assert list(score([replace(GOOD_RUN, metadata={**bare, "gold_documents": []})], STEP))
+
+
+def test_that_no_document_is_needed_is_not_the_same_as_that_nobody_knows(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    rows = [{**ROW, "id": "none", "metadata": {"gold_documents": []}}, {**ROW, "id": "unknown", "metadata": {}}]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    questions = Questions.load(path)
+    told = {
+        name: questions.of(replace(GOOD_RUN, metadata={"question_id": name})).documents for name in ("none", "unknown")
+    }
+    assert told == {"none": (), "unknown": None}
+    own = {"question_id": "none", "gold_documents": ["films:harbour"]}
+    assert questions.of(replace(GOOD_RUN, metadata=own)).documents == ()  # the file knows, and is believed
 
 
 def test_gold_is_joined_from_the_file_of_questions(tmp_path):
@@ -100,7 +115,8 @@ def test_two_questions_of_one_text_are_told_apart_by_their_ids_alone(tmp_path):
     "line",
     ["{", "[]", "{}", '{"id": "a"}', '{"id": "a", "golden_answers": {"x": 1}}', '{"id": "a", "golden_answers": [[1]]}',
      '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": "d1"}}',
-     '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": [1]}}', '{"id": "\udcff"}'],
+     '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": [1]}}', '{"id": "\udcff"}',
+     '{"id": "a", "golden_answers": ["x"], "metadata": {"gold_documents": ["d1", []]}}'],
 )  # fmt: skip
 def test_a_line_that_is_no_question_is_named(tmp_path, line):
     path = tmp_path / "questions.jsonl"

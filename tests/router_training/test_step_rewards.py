@@ -46,6 +46,18 @@ def test_to_stop_before_all_was_found_is_not_the_right_stop():
     assert wrong[1] == {"cost": 0.0, "answer": -1.0, "stop": 0.0}
 
 
+def test_where_no_document_is_needed_it_is_right_to_answer_at_once_and_each_search_costs():
+    gold, unknown = Gold(("Bo Chen",), ()), Gold(("Bo Chen",))
+    at_once, looked = parts(run_of(does(RIGHT)), gold=gold), parts(run_of(does(FILM, PERSON, RIGHT)), gold=gold)
+    assert at_once[1]["stop"] == 1.0 and looked[3]["stop"] == 0.0
+    assert [looked[n]["repetition"] for n in (1, 2)] == [-1.0, -1.0]
+    assert [looked[n].get("documents") for n in (1, 2)] == [None, None]
+    ends = [sum(one.total for one in REWARD.score(run_of(does(*way)), gold)) for way in ([RIGHT], [PERSON, RIGHT])]
+    assert ends[0] > ends[1] > REWARD.of_step(run_of(does(WRONG)), 1, gold).total
+    asked = [one.number for one in REWARD.score(run_of(does(FILM, RIGHT)), unknown)]  # nobody knows: no part says
+    assert asked == [1, 2] and "stop" not in parts(run_of(does(FILM, RIGHT)), gold=unknown)[2]
+
+
 def test_a_dear_search_that_finds_the_same_is_worth_less():
     cheap, dear = (sum(s.total for s in REWARD.score(run_of(does(*a, RIGHT)), GOLD)) for a in ([PERSON], [FILM]))
     assert dear < cheap

@@ -20,7 +20,7 @@ from router_training.cli_options import (
     RecipeFile,
     Runs,
 )
-from router_training.errors import ConfigError, DataError
+from router_training.errors import ConfigError
 
 if TYPE_CHECKING:
     from router_graph.trajectories.records import RunRecord
@@ -115,7 +115,7 @@ def _given(
     from router_training.recipe import read_recipe
     from router_training.reward_choice import reward_named
     from router_training.rewards.reward import StepReward
-    from router_training.rewards.scoring import lacks
+    from router_training.rewards.scoring import check_gold
     from router_training.trainers.config import RewardChoice
 
     recipe = read_recipe(OnlineRecipe, config, overrides)
@@ -125,13 +125,7 @@ def _given(
     chosen = reward_named(reward, settings, trained, known)
     if not isinstance(chosen.reward, StepReward):
         raise ConfigError(f"{reward!r} scores whole runs, and step-grpo compares steps; take verifiable or r1_router.")
-    missing = [(run, why) for run in trained if (why := lacks(known.of(run), chosen.reward.needs))]
-    if missing:
-        run, why = missing[0]
-        raise DataError(
-            f"{len(missing):,} of {len(trained):,} runs have no {why}, the first is {run.run_id!r} with the question "
-            f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it."
-        )
+    check_gold(trained, known, chosen.reward.needs)
     recipe = recipe.model_copy(update={"reward": RewardChoice(version=chosen.reward.version)})
     rendering = Rendering(tokenizer_of(model), protocol_of(recipe.policy.protocol), recipe.policy.thinks)
     return _Given(recipe, trained, rendering, chosen, known)

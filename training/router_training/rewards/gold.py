@@ -28,13 +28,13 @@ class Gold:
 
     answers: tuple[str, ...] = ()
     """Each is right."""
-    documents: tuple[Needed, ...] = ()
-    """All are needed."""
+    documents: tuple[Needed, ...] | None = None
+    """All are needed. Empty where none is: the question is to be answered without a search. None where nobody knows."""
 
     def met(self, hits: Iterable[Hit]) -> frozenset[int]:
         """Which of the needed documents are among the hits, by their place in `documents`."""
         found = {name for hit in hits for name in (hit["doc_id"], f"{hit['kb']}:{hit['doc_id']}")}
-        return frozenset(place for place, one in enumerate(self.documents) if not one.isdisjoint(found))
+        return frozenset(place for place, one in enumerate(self.documents or ()) if not one.isdisjoint(found))
 
     def stands_in(self, texts: Iterable[str]) -> bool:
         """Whether a right answer stands in one of the texts. Answers such as "yes" stand in any, and count in none."""
@@ -43,8 +43,9 @@ class Gold:
 
 
 def gold_documents(metadata: Mapping[str, Any]) -> object:
-    """A question's needed documents as its metadata has them: a list of ids, or of lists of which one id is enough."""
-    return metadata.get("gold_documents", ())
+    """A question's needed documents as its metadata has them: a list of ids, or of lists of which one id is enough; an
+    empty list where none is needed, None where it does not say."""
+    return metadata.get("gold_documents")
 
 
 class Questions:
@@ -91,7 +92,7 @@ class Questions:
         try:
             return Gold(
                 known.answers or _answers(metadata.get("gold") or ()),
-                known.documents or _needed(gold_documents(metadata) or ()),
+                _needed(gold_documents(metadata)) if known.documents is None else known.documents,
             )
         except TypeError as error:
             raise DataError(
@@ -107,10 +108,12 @@ def _answers(value: object) -> tuple[str, ...]:
     return tuple(text for one in given if (text := str(one)).strip())
 
 
-def _needed(value: object) -> tuple[Needed, ...]:
+def _needed(value: object) -> tuple[Needed, ...] | None:
+    if value is None:
+        return None
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError(f"documents are a list of ids, and not {value!r:.80}")
     groups = [[one] if isinstance(one, str) else one for one in value]
-    if not all(isinstance(one, Sequence) and all(isinstance(name, str) for name in one) for one in groups):
+    if not all(isinstance(one, Sequence) and one and all(isinstance(name, str) for name in one) for one in groups):
         raise TypeError(f"documents are a list of ids, or of lists of ids, and not {value!r:.80}")
-    return tuple(dict.fromkeys(frozenset(one) for one in groups if one))
+    return tuple(dict.fromkeys(frozenset(one) for one in groups))

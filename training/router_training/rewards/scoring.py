@@ -16,6 +16,13 @@ _MISSING: Mapping[Needs, str] = {
     "answers": "right answer (metadata['gold'])",
     "documents": "needed document (metadata['gold_documents'])",
 }
+_MEND: Mapping[Needs, str] = {
+    "answers": "record it with the run, or give a file of questions that has it.",
+    "documents": (
+        "record it with the run or give a file of questions that has it, where an empty list says that none is needed; "
+        "or set weights.documents=0 and weights.stop=0, to score without."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ def score(
     if iter(runs) is runs:
         runs = list(runs)
     questions = questions or Questions()
-    _check(runs, questions, reward.needs)
+    if check_gold((run for run in runs if _unfit(run) is None), questions, reward.needs) == 0:
+        raise DataError("There is no run to score: none has ended, or the log is empty.")
     return _scores(runs, reward, questions, Counter() if skipped is None else skipped)
 
 
@@ -79,11 +87,11 @@ def _unfit(run: RunRecord) -> str | None:
     return None if run.status == "ended" else run.status
 
 
-def _check(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Needs]) -> None:
+def check_gold(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Needs]) -> int:
+    """How many runs there are. Raises `DataError` where some lack what a reward needs, with how many and the first, and
+    where a run comes twice."""
     judged, missing, first = set[str](), Counter[Needs](), dict[Needs, RunRecord]()
     for run in runs:
-        if _unfit(run) is not None:
-            continue
         if run.run_id in judged:
             raise DataError(f"The run {run.run_id!r} comes twice; give each log once.")
         judged.add(run.run_id)
@@ -92,14 +100,13 @@ def _check(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Nee
             if not _has(gold, need):
                 missing[need] += 1
                 first.setdefault(need, run)
-    if not judged:
-        raise DataError("There is no run to score: none has ended, or the log is empty.")
     for need, count in missing.items():
         run = first[need]
         raise DataError(
             f"{count} of {len(judged)} runs have no {_MISSING[need]}, the first is {run.run_id!r} with the question "
-            f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it."
+            f"{run.question_id[:80]!r}; {_MEND[need]}"
         )
+    return len(judged)
 
 
 def by_place(scores: Iterable[RewardRecord]) -> dict[tuple[str, int], RewardRecord]:
@@ -132,4 +139,4 @@ def lacks(gold: Gold, needs: frozenset[Needs]) -> str | None:
 
 
 def _has(gold: Gold, need: Needs) -> bool:
-    return bool(gold.answers if need == "answers" else gold.documents)
+    return bool(gold.answers) if need == "answers" else gold.documents is not None

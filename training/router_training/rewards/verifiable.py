@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from router_graph.actions import Route
 from router_graph.evaluation.metrics import f1
 from router_graph.state import Step
 from router_graph.trajectories.records import RunRecord, StepRecord
@@ -41,11 +42,13 @@ class Weights:
     """Of an answering step: 2 · F1 - 1, so that giving up at once is worse than looking in vain. Where an answer is due
     and none is given, that of none: -1."""
     stop: float = 0.5
-    """Of an answering step: 1 where all needed documents had been found."""
+    """Of an answering step: 1 where all needed documents had been found; where none is needed, and nothing was
+    searched."""
     cost: float = 0.2
     """0 (cheap) to -1 (dear), for each route: side by side they lose what they would have lost one after another."""
     repetition: float = 0.3
-    """-1 for each route that had been taken before, or found only what was known."""
+    """-1 for each route that had been taken before, found only what was known, or was a search where no document is
+    needed."""
     preference: float = 0.0
     """Of an answering step: the share of the sources that served (`preferred_share`) which the user prefers, times the
     F1."""
@@ -139,6 +142,8 @@ class Verifiable(StepReward):
         parts = {"answer": 2.0 * right - 1.0}
         if gold.documents:
             parts["stop"] = float(len(gold.met(found(earlier))) == len(gold.documents))
+        elif gold.documents is not None:
+            parts["stop"] = float(not any(_is_search(route) for one in earlier for route, _ in taken(one)))
         if self.value is not None:
             parts["utility"] = right - self.value(view_at(run, number), gold)
         if self.preferred:
@@ -156,12 +161,17 @@ def _searched(step: Step, earlier: tuple[Step, ...], gold: Gold, *, most: int) -
         parts["documents"] = len(new) / len(gold.documents) * min(1.0, most / max(1, len(brought)))
     seen = {(hit["kb"], hit["doc_id"]) for hit in known}
     stale = 0
-    for _, came in taken(step):
+    for route, came in taken(step):
         names = {(hit["kb"], hit["doc_id"]) for hit in came["hits"]}
-        stale += came["status"] == "repeated" or (bool(names) and names <= seen)
+        is_stale = came["status"] == "repeated" or (bool(names) and names <= seen)
+        stale += is_stale or (gold.documents == () and _is_search(route))
         seen |= names
     parts["repetition"] = -float(stale)
     return parts
+
+
+def _is_search(route: Route) -> bool:
+    return route.kind == "kb"
 
 
 def _after(view: View, step: Step) -> View:
