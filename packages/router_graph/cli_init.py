@@ -42,6 +42,11 @@ pool: auto
 # How it is spoken to: tags, router_r1, r1_router or tool_calls.
 # protocol: tags
 
+# What it should know about whom to ask, where it is a language model; polyroute train reflect --write finds it.
+# advice: Ask the handbook first for whatever concerns leave and travel.
+# descriptions:
+#   kb:handbook: Rules of the company; no names of people.
+
 # What holds for each question.
 turn:
   max_steps: 6  # how often it may ask before it must answer

@@ -113,6 +113,12 @@ class RouterFile(Settings):
     openai/gpt-4o-mini. Left out: `heuristic` where there are knowledge bases, else `cheapest`."""
     protocol: str | None = None
     """How the policy is spoken to: `tags`, `router_r1`, `r1_router` or `tool_calls`."""
+    advice: str | None = None
+    """What a policy that is a language model should know about whom to ask, in a paragraph: it reads it at every step.
+    A policy that was trained in a protocol of its own does not. `polyroute train reflect --write` finds it."""
+    descriptions: dict[str, str] = Field(default_factory=dict)
+    """What a policy reads of a source, by its key: of `kb:NAME` in place of its description, of `llm:NAME` in place of
+    its card's strengths."""
     turn: TurnPart = TurnPart()
     """Limits and preferences of every question."""
     exclusions: list[Exclusion] = Field(default_factory=list)

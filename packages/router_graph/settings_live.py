@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +16,7 @@ from router_graph.errors import RouterError, SettingsError
 from router_graph.knowledge import Knowledge
 from router_graph.pool.pool import ModelPool
 from router_graph.pool.pool_file import load_pool, pool_of
-from router_graph.resources import Resources
+from router_graph.resources import DEFAULTS, Resources
 from router_graph.settings import RouterFile, Sources, read_settings
 from router_graph.settings_file import Place
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
 
+    from router_graph.protocols.protocol import Protocol
     from router_graph.trajectories.recorder import Recorder
 
 _KB_FOLDER, _POOL_FILE = "polyroute-kb", "pool.yaml"
@@ -74,7 +77,7 @@ class Router:
 
     def _resources(self) -> Resources:
         settings = self.settings
-        knowledge, pool = self._knowledge(), self._pool()
+        knowledge, pool = self._described(self._knowledge(), self._pool())
         policy = settings.policy
         if policy is None and not knowledge and pool is not None and pool.cards:
             policy = "cheapest"  # the heuristic asks knowledge bases alone
@@ -82,7 +85,7 @@ class Router:
         make = functools.partial(Resources, knowledge, pool=pool)
         try:
             resources = make(
-                policy=policy, protocol=settings.protocol, exclusions=settings.exclusions, defaults=defaults
+                policy=policy, protocol=self._protocol(), exclusions=settings.exclusions, defaults=defaults
             )
         except RouterError as error:
             raise self._located(error, make, len(settings.exclusions)) from None
@@ -135,6 +138,32 @@ class Router:
             return pool_of(part, folder)
         except RouterError as error:
             raise SettingsError(self._sources.sentence(("pool",), str(error))) from error
+
+    def _protocol(self) -> Protocol | str | None:
+        """The protocol of the settings, with their advice."""
+        if not (advice := self.settings.advice):
+            return self.settings.protocol
+        from router_graph.protocols import protocol_named
+        from router_graph.protocols.advised import Advised
+
+        return Advised(protocol_named(self.settings.protocol or DEFAULTS.protocol or ""), advice)
+
+    def _described(
+        self, knowledge: list[Knowledge], pool: ModelPool | None
+    ) -> tuple[list[Knowledge], ModelPool | None]:
+        """The sources, with what the settings say of them. Raises `SettingsError` for one that there is not."""
+        told = self.settings.descriptions
+        known = [*(f"kb:{one.name}" for one in knowledge), *(f"llm:{name}" for name in (pool.cards if pool else ()))]
+        for key in told:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none'}."
+                problem = f"descriptions name {key!r}, which is no source; {hint}"
+                raise SettingsError(self._sources.sentence(("descriptions", key), problem))
+        for name in pool.cards if pool else ():
+            if pool is not None and (text := told.get(f"llm:{name}")) is not None:
+                pool.redescribe(name, text)
+        return [replace(one, description=told.get(f"kb:{one.name}", one.description)) for one in knowledge], pool
 
     def _checkpointer(self) -> BaseCheckpointSaver[str] | None:
         from router_graph.checkpoints import opened_checkpoints

@@ -12,6 +12,7 @@ from router_graph.errors import CardError, RouterError, SettingsError
 from router_graph.explain import preview
 from router_graph.settings import VARIABLES
 from router_graph.settings_live import load_router
+from support.views import view_of
 
 POOL = "models:\n- {name: mine, model: openai/mine, price: free}\n"
 
@@ -159,3 +160,28 @@ def test_a_pool_file_that_is_wrong_names_itself():
     Path("pool.yaml").write_text("models: [{name: a, prize: 1}]")
     with pytest.raises(CardError, match=r"^pool.yaml: .*'prize' is no known key"):
         load_router()
+
+
+def test_advice_and_descriptions_of_a_file_are_what_a_policy_reads(shelf: Path):
+    text = f"knowledge: {shelf}\npool: auto\nadvice: Ask the handbook <first>.\n"
+    written(f"{text}descriptions:\n  kb:prices: Old prices.\n  llm:mine: Sums.\n")
+    with load_router() as router:
+        menu = {one["key"]: one["description"] for one in router.resources.menu()}
+        assert menu["kb:prices"] == "Old prices." and menu["kb:handbook"] == "What handbook says."
+        assert "Sums." in menu["llm:mine"]
+        result = router.graph.invoke({"question": "How many days?"}, context={"policy": "kb:handbook"})
+        name = result["steps"][0]["decision"]["protocol"]
+        assert name.startswith("tags+advice-") and router.resources.protocol(name).name == name
+        first, *_ = router.resources.protocol(name).messages(view_of("kb:prices"))
+        assert first.text.endswith("Advice:\nAsk the handbook &lt;first&gt;.")
+    with load_router(protocol="router_r1") as router:
+        assert router.resources.defaults["protocol"].startswith("router_r1+advice-")
+
+
+def test_a_description_of_no_source_is_told_with_its_line(shelf: Path):
+    text = f"knowledge: {shelf}\ndescriptions:\n  kb:prices: Old.\n  kb:handbok: Rules.\n"
+    said = complaint(text)
+    assert said == (
+        "router.yaml, line 4: descriptions name 'kb:handbok', which is no source; did you mean 'kb:handbook'?"
+    )
+    assert "no protocol 'tag'" in complaint(f"knowledge: {shelf}\nadvice: So.\nprotocol: tag\n")

@@ -105,8 +105,9 @@ def test_words_that_bring_nothing_are_shown_and_dropped(house: Path, tmp_path: P
         (tmp_path / "pool.yaml").write_text(json.dumps({"models": [card]}))
         (tmp_path / "router.yaml").write_text("policy: gate\nturn: {max_steps: 2, k: 1}\n")
         given = ("train", "reflect", tmp_path / "q.jsonl", "--router", tmp_path / "router.yaml")
-        told = run(*given, "--writer", "writer", "--most-runs", 20, "--out", tmp_path / "texts.json")
+        told = run(*given, "--writer", "writer", "--most-runs", 20, "--out", tmp_path / "texts.json", "--write")
         assert "name a model of the router's pool" in run(*given, code=1).stderr
         assert "--held-out is 1" in run(*given, "--held-out", 1, code=1).stderr
     assert "the texts stay as they are" in told.stdout.lower() and not (tmp_path / "texts.json").exists()
+    assert (tmp_path / "router.yaml").read_text() == "policy: gate\nturn: {max_steps: 2, k: 1}\n"
     assert server.meter

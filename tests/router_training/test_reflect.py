@@ -21,6 +21,7 @@ from router_graph.policies.scripted import Scripted
 from router_graph.pool import ModelCard, ModelPool
 from router_graph.protocols import Tags
 from router_graph.protocols.advised import Advised
+from router_graph.settings_file import SettingsFile
 from router_training.errors import ConfigError, DataError, TrainingError
 from router_training.reflect import (
     ADVICE,
@@ -34,7 +35,7 @@ from router_training.reflect import (
     texts_of,
 )
 from router_training.reflect.feedback import concerns, record_of
-from router_training.reflect.texts import LONGEST, within_bounds
+from router_training.reflect.texts import LONGEST, within_bounds, write_texts
 from router_training.reflect.trial import put
 from router_training.rewards.gold import Gold
 from support.routed_runs import does
@@ -180,6 +181,26 @@ class TestMistakes:
     def test_without_gepa_the_pip_line_is_said(self):
         with pytest.raises(TrainingError, match=r"pip install 'polyroute\[reflect\]'"):
             searched(Writer())
+
+
+def test_what_changed_is_put_into_a_routers_file_whose_comments_stay(tmp_path, monkeypatch):
+    path = tmp_path / "router.yaml"
+    path.write_text("# Ours.\nknowledge: none  # for now\ndescriptions:\n  kb:b: Old.  # mine\n", encoding="utf-8")
+    before = {"kb:a": "A.", "kb:b": "Old.", ADVICE: ""}
+    write_texts(before, {**before, "kb:b": "New: “#1”.", ADVICE: "Ask ${SECRET}\nfirst."}, path)
+    text = path.read_text(encoding="utf-8")
+    assert "# Ours.\nknowledge: none  # for now\n" in text and "# mine" in text and "kb:a" not in text
+    monkeypatch.setenv("SECRET", "key")
+    told = SettingsFile.read(path).data
+    assert told["descriptions"] == {"kb:b": "New: “#1”."} and told["advice"] == "Ask $ {SECRET}\nfirst."
+    write_texts(before, {**before, "kb:a": "Else."}, path)
+    assert SettingsFile.read(path).data["descriptions"] == {"kb:b": "New: “#1”.", "kb:a": "Else."}
+    (tmp_path / "bare.yaml").write_text("")
+    write_texts(before, {**before, "kb:a": "Else."}, tmp_path / "bare.yaml")
+    assert SettingsFile.read(tmp_path / "bare.yaml").data == {"descriptions": {"kb:a": "Else."}}
+    path.write_text("a: [", encoding="utf-8")
+    with pytest.raises(DataError, match=r"cannot be changed .* write the texts with --out"):
+        write_texts(before, {**before, ADVICE: "x"}, path)
 
 
 def test_feedback_says_step_by_step_where_the_answer_was_and_where_not():

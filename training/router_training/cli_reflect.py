@@ -50,6 +50,9 @@ def reflect(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Write the texts there, if they gain.", show_default=False),
     ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put the texts into the router's file, if they gain; its comments stay.")
+    ] = False,
     seed: Seed = 0,
     as_json: AsJSON = False,
 ) -> None:
@@ -57,14 +60,15 @@ def reflect(
 
     polyroute train reflect questions.jsonl --router router.yaml --writer strong --budget 2
 
-    Nothing of the router is changed: what is better is shown, and written to --out.
+    Nothing of the router is changed unless you say so: what is better is shown, written to --out, and with --write put
+    into the router's file as `advice` and `descriptions`.
     """
     from dataclasses import asdict
 
     from kb_tools import terminal
     from router_graph.settings_live import load_router
     from router_training.reflect.search import reflect as search
-    from router_training.reflect.texts import save_texts, texts_of
+    from router_training.reflect.texts import save_texts, texts_of, write_texts
 
     tasks, judged_by = _sides(questions, held_out)
     with load_router(router) as opened:
@@ -76,7 +80,7 @@ def reflect(
             )
         found = search(
             _builder(opened),
-            texts_of(opened.resources.knowledge, pool),
+            texts_of(opened.resources.knowledge, pool, advice=opened.settings.advice or ""),
             tasks,
             judged_by,
             pool.as_chat_model(writer),
@@ -94,7 +98,10 @@ def reflect(
         terminal.console().print(terminal.one_line(found.verdict), soft_wrap=True)
     if out is not None and found.gained:
         save_texts(found.texts, out)
-        terminal.note(f"The texts were written to {out}; put them into the descriptions of the router's sources.")
+        terminal.note(f"The texts were written to {out}; --write puts them into {router} as well.")
+    if write and found.gained:
+        write_texts(found.before, found.texts, router)
+        terminal.note(f"The texts stand in {router} now, as `advice` and `descriptions`.")
 
 
 def _sides(path: Path, held_out: float) -> tuple[list[Task], list[Task]]:
@@ -128,5 +135,5 @@ def _builder(opened: Router) -> Build:
         "defaults": RouterContext.model_validate(settings.turn.model_dump(exclude_unset=True)),
         "exclusions": settings.exclusions,
     }
-    policy, protocol = resources.defaults["policy"], resources.defaults["protocol"]
+    policy, protocol = resources.defaults["policy"], settings.protocol or "tags"
     return graph_builder(resources.knowledge, pool=resources.pool, policy=policy, protocol=protocol, **options)

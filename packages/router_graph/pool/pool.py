@@ -145,6 +145,13 @@ class ModelPool:
             card = ModelCard.model_validate({**fields, "price": price, "ceiling": None})
             self._members = {**self._members, name: replace(member, card=card)}
 
+    def redescribe(self, name: str, strengths: str) -> None:
+        """Say otherwise what a model is good at. Raises `UnknownModelError`."""
+        with self._changing:
+            member = self._member(name)
+            card = member.card.model_copy(update={"strengths": strengths})
+            self._members = {**self._members, name: replace(member, card=card)}
+
     def fall_back(self, name: str, others: Sequence[str] | str) -> None:
         """Ask these models in this order where the first fails. Raises `UnknownModelError`."""
         with self._changing:

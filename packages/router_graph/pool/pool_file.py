@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +19,10 @@ from router_graph.pool.pool import ModelPool
 from router_graph.pool.transport import Transport
 from router_graph.pool.transports.replay import ReplayTransport
 from router_graph.validation import Settings
+from router_graph.yaml_edit import edit
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
-
-_UNWRAPPED = 10**6
-"""The width of a line: the user's own line breaks stay as they are."""
-_DASHES = re.compile(r"^models:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*( *)-", re.MULTILINE)
-"""Up to the first card; the group is how far the list is indented."""
 
 
 class PoolFile(Settings):
@@ -92,22 +85,11 @@ def write_measured(path: Path | str, name: str, measured: Measured) -> None:
 
     The file is replaced as a whole, and only by one that says the same but for the card's `measured`.
     """
-    path = Path(path).resolve()  # of a link, the file that it leads to
-    with _of_file(path):
-        text = _text(path)
-        yaml = YAML()
-        yaml.preserve_quotes = True
-        yaml.width = _UNWRAPPED
-        yaml.explicit_start = text.startswith("---")
-        dashes = _DASHES.search(text)
-        offset = len(dashes[1]) if dashes else 2
-        yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
-        wanted, content = _mapping(text), yaml.load(text)
-        PoolFile.model_validate(wanted)
-        facts = measured.model_dump(exclude_none=True)
-        _card(wanted, name)["measured"] = facts
-        _put_measured(_card(content, name), facts)
-        _replace(path, yaml, content, wanted)
+    path, facts = Path(path), measured.model_dump(exclude_none=True)
+    with _of_file(path.resolve()):
+        PoolFile.model_validate(_mapping(_text(path)))
+        if not edit(path, lambda content: _put_measured(_card(content, name), facts)):
+            raise CardError("it cannot be written without a change of what it says; add `measured` by hand.")
 
 
 def _card(content: Mapping[str, Any], name: str) -> Any:
@@ -134,21 +116,6 @@ def _put_measured(card: Any, facts: dict[str, Any]) -> None:
             known.insert(len(known) - 1, key, value)
     if last not in facts:
         del known[last]
-
-
-def _replace(path: Path, yaml: YAML, content: Any, wanted: Any) -> None:
-    newline = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
-            yaml.dump(content, file)
-        if _mapping(Path(draft).read_text(encoding="utf-8")) != wanted:
-            raise CardError("it cannot be written without a change of what it says; add `measured` by hand.")
-        Path(draft).chmod(path.stat().st_mode)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _text(path: Path) -> str:

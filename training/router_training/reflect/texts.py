@@ -17,6 +17,7 @@ from router_graph.pool.pool import ModelPool
 from router_graph.protocols import protocol_named
 from router_graph.protocols.advised import Advised
 from router_graph.protocols.protocol import Protocol
+from router_graph.yaml_edit import edit
 from router_training.errors import DataError
 
 ADVICE = "advice"
@@ -84,6 +85,34 @@ def load_texts(path: str | Path) -> dict[str, str]:
     if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
         raise DataError(f"{path} holds no texts; they are one object, a text by the name of each.")
     return told
+
+
+def write_texts(before: Texts, texts: Texts, path: Path) -> None:
+    """Put the texts that changed into a router.yaml, whose comments stay: `advice`, and `descriptions` by source.
+
+    `${` is written apart, so that nothing a model wrote is replaced by a variable of the environment when the file is
+    read. Raises `DataError` where the file cannot be changed.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    changed = {name: text.replace("${", "$ {") for name, text in texts.items() if text != before.get(name)}
+
+    def put(content: Any) -> None:
+        for name, text in changed.items():
+            if name == ADVICE:
+                content[ADVICE] = text
+            elif content.get("descriptions") is None:
+                content["descriptions"] = {name: text}
+            else:
+                content["descriptions"][name] = text
+
+    try:
+        if edit(path, put):
+            return
+        problem = "without a change of what else it says"
+    except (OSError, YAMLError) as error:
+        problem = f"({' '.join(str(error).split())})"
+    raise DataError(f"{path} cannot be changed {problem}; write the texts with --out, and put them in by hand.")
 
 
 def _reworded(pool: ModelPool, texts: Texts) -> ModelPool:
