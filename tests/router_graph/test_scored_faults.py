@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -18,7 +19,7 @@ from pydantic import Field
 from mote_backend import ChatTransformers
 from mote_backend.chat.scoring import Scored, score
 from mote_backend.errors import ContextLengthError, InputError
-from router_graph import create_router
+from router_graph import RouteToKB, create_router
 from router_graph.errors import SettingsError
 from router_graph.policies.local import PolicyCard, load_policy, tokenizer_fingerprint, weights_fingerprint
 from router_graph.policies.scored import ScoredPolicy
@@ -29,6 +30,7 @@ from router_graph.trajectories.recorder import Recorder
 from router_graph.view import View
 from support.routing import Shelf
 from support.tiny_chat import FOLDER, tiny_chat
+from support.views import after, found, hit
 
 END = 0
 LIKELY = {"kb:one": -1.0, "kb:two": -2.0, "kb:three": -2.5, "answer": -1.5}
@@ -150,10 +152,10 @@ def view_of(*keys):
     return View("Q", tuple(Option(key=key, description="d", modality="", usd=0.0) for key in (*keys, "answer")))
 
 
-@pytest.mark.parametrize("name", ["tags", "brief", "router_r1"])
+@pytest.mark.parametrize("name", ["tags", "brief", "router_r1", "r1_router"])
 def test_openings_read_as_their_options_and_none_begins_another(name):
     protocol, strange = protocol_named(name), ["a", "a-b", "a&b", "a<b", "a>b", "a'b", 'a"b', "&quot;", "kb", "answer"]
-    end = " q </search>" if name == "router_r1" else ">q</route>"
+    end = {"router_r1": " q </search>", "r1_router": "q</sub-question>"}.get(name, ">q</route>")
     for view in (view_of(*(f"kb:{one}" for one in strange)), view_of("kb:a", "llm:a", "llm:b/c", "llm:llm")):
         openings = protocol.openings(view)
         assert list(openings) == [option["key"] for option in view.menu]
@@ -167,9 +169,22 @@ def test_openings_read_as_their_options_and_none_begins_another(name):
         assert not any(one is not other and other.startswith(one) for one in each for other in each)
 
 
+def test_r1_router_scores_whom_to_ask_and_nothing_where_it_chooses_nobody(tmp_path):
+    policy = ScoredPolicy.over(ChatTransformers(model=tiny_chat()), temperature=1.0, max_tokens=4, thinks=False)
+    graph = create_router([Shelf("one"), Shelf("two")], policy=policy, protocol="r1_router")
+    step = graph.invoke({"question": "Q"}, context={"max_steps": 1})["steps"][0]
+    chances = step["decision"]["probabilities"]
+    assert list(chances) == ["kb:one", "kb:two", "answer"] and sum(chances.values()) == pytest.approx(1.0)
+    protocol, asked = protocol_named("r1_router"), RouteToKB("one", "q")
+    reads = after(view_of("kb:one"), (asked, found(hit("It is so."))))
+    assert protocol.role(reads) == "read" and protocol.openings(reads) == {}
+    due = replace(reads, must_answer="steps", masked={"kb:one": "the answer is due"})
+    assert protocol.openings(due) == {"answer": "<answer>"}
+
+
 def test_a_protocol_without_openings_still_decides():
     policy = ScoredPolicy.over(ChatTransformers(model=tiny_chat()), temperature=1.0, max_tokens=4)
-    graph = create_router([Shelf("one")], policy=policy, protocol="r1_router")
+    graph = create_router([Shelf("one")], policy=policy, protocol="r1_router:paper")
     step = graph.invoke({"question": "Q"}, context={"max_steps": 1})["steps"][0]
     assert step["decision"]["probabilities"] is None and step["decision"]["propensity"] is None
 

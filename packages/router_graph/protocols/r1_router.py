@@ -12,6 +12,7 @@ the steps so far.
 | letters | as they are | lower case |
 | replies that are no action | a `<problem>` says what is wrong | asked again; the third is taken as it is |
 | sub-questions | several in one reply, one for each `<ret>` | one |
+| first | whom to ask, so that it can be scored; the other order is read too | what to ask |
 | an answer in *route* | ends the run | is no action |
 
 In both, what the last search found is shown to *conclude* where the budget ended before it could be read.
@@ -19,7 +20,7 @@ In both, what the last search found is shown to *conclude* where the budget ende
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
@@ -39,14 +40,15 @@ answer of the origin question, and choose whom to ask.
 
 Write exactly this:
 <think>what is known, what is missing; not the answer, and nothing quoted from what was found</think>
-<sub-question>one sub-question, or None if nothing more is needed</sub-question>
-<ret>one of: {names}; or None if the sub-question is None</ret>
+{form}
 
 A good sub-question cannot be taken apart any further, needs one search, can be understood on its own, and brings the \
 answer closer. Never put two questions into one.
 
 Whom to ask:
 {descriptions}"""
+_ASK = "<sub-question>one sub-question, or None if nothing more is needed</sub-question>"
+_WHOM = "<ret>one of: {names}; or None if {why}</ret>"
 READ = """\
 You answer a question from what was found for it. Think it through step by step, then answer.
 
@@ -78,8 +80,10 @@ _PAPER_GUIDE = {
 }
 _PAPER_PASSAGES = 5
 _TAGS = ("sub-question", "ret", "answer", "note")
+_NOBODY = "A <sub-question> has no <ret>; write whom to ask beside it."
+_NOTHING = "A <ret> has no <sub-question>; write what to ask beside it."
 _WANTED: dict[Role, str] = {
-    "route": "write <sub-question>…</sub-question> and <ret>…</ret>.",
+    "route": "write <ret>…</ret> and <sub-question>…</sub-question>.",
     "read": "write <answer>…</answer>.",
     "conclude": "write <answer>…</answer>.",
 }
@@ -96,6 +100,8 @@ class R1Router(Protocol):
 
     name = "r1_router"
     stop = ("</answer>",)
+    thinks = ("<think>", "</think>\n")
+    ends = ("</sub-question>", "</answer>")
 
     def __init__(self, mended: bool = True, *, most_characters: int = MOST_CHARACTERS) -> None:
         if not mended:
@@ -130,6 +136,15 @@ class R1Router(Protocol):
             actions = [Answer(found.outside) if role == "conclude" else Note(found.outside)]
         return reading(found, actions, view, wanted=_WANTED[role])
 
+    def openings(self, view: View) -> Mapping[str, str]:
+        """`<ret>NAME</ret>` and the sub-question's tag, or `<answer>`; none in the roles that choose nobody, and none
+        unmended, where the sub-question comes first and an answer has no words."""
+        role = self.role(view)
+        if not self._mended or role == "read" or (role == "conclude" and not view.must_answer):
+            return {}
+        keys = [one["key"] for one in view.legal]
+        return {key: "<answer>" if key == "answer" else f"{written('ret', key)}\n<sub-question>" for key in keys}
+
     def write(self, thought: str, actions: Sequence[Action], view: View) -> AIMessage:
         """The reply that reads as these actions, as far as the grammar has words for them."""
         role = self.role(view)
@@ -151,7 +166,9 @@ class R1Router(Protocol):
             lines.append(f"- {name}: {about}")
         if self._mended:
             lines += [f"- not now: {key} ({why})" for key, why in view.masked.items() if key != "answer"]
-        return ROUTE.format(names=escape(", ".join(names)) or "nobody", descriptions=escape("\n".join(lines)))
+        why = "nothing more is needed" if self._mended else "the sub-question is None"
+        form = [_WHOM.format(names=escape(", ".join(names)) or "nobody", why=why), _ASK]
+        return ROUTE.format(form="\n".join(form if self._mended else form[::-1]), descriptions=escape("\n".join(lines)))
 
     def _asked(self, view: View, so_far: Sequence[Round]) -> str:
         said = earlier(view)
@@ -186,25 +203,35 @@ class R1Router(Protocol):
 
     def _actions(self, elements: Sequence[Element | Malformed], role: Role, view: View) -> Iterator[Action]:
         question: Element | None = None
+        whom: Element | None = None
         for element in elements:
             if isinstance(element, Malformed):
                 yield element
                 continue
             match element.tag:
+                case "sub-question" if whom is not None:
+                    yield from self._routes(element, whom, view)
+                    whom = None
                 case "sub-question":
                     if question is not None:
-                        yield Malformed("A <sub-question> has no <ret>; write whom to ask it behind it.")
+                        yield Malformed(_NOBODY)
                     question = element
-                case "ret":
+                case "ret" if question is not None:
                     yield from self._routes(question, element, view)
                     question = None
+                case "ret":
+                    if whom is not None or not self._mended:
+                        yield Malformed(_NOTHING)
+                    whom = element if self._mended else None
                 case "note" if self._mended:
                     enough = truth(element.attributes.get("enough", ""))
                     yield Note(element.body, enough) if element.body or enough else Malformed("The <note> is empty.")
                 case "answer":
                     yield self._answer(element, role)
         if question is not None:
-            yield Malformed("A <sub-question> has no <ret>; write whom to ask it behind it.")
+            yield Malformed(_NOBODY)
+        if whom is not None:
+            yield Malformed(_NOTHING)
 
     def _answer(self, element: Element, role: Role) -> Action:
         if not element.body:
@@ -213,10 +240,7 @@ class R1Router(Protocol):
             return Answer(element.body)
         return Note(element.body) if role == "read" else Malformed(f"An answer is not due yet; {_WANTED['route']}")
 
-    def _routes(self, question: Element | None, ret: Element, view: View) -> Iterator[Action]:
-        if question is None:
-            yield Malformed("A <ret> has no <sub-question>; write what to ask before whom to ask.")
-            return
+    def _routes(self, question: Element, ret: Element, view: View) -> Iterator[Action]:
         names = [name.strip() for name in ret.body.split(",") if name.strip()]
         nobody = [name.lower() for name in names] in ([], ["none"])
         if nobody and question.body.lower() in ("", "none"):
@@ -246,13 +270,13 @@ class R1Router(Protocol):
         for action in actions:
             match action:
                 case RouteToKB(query=query, k=k, linked=linked):
-                    yield written("sub-question", query) + "\n" + written("ret", action.target, k=k, linked=linked)
+                    yield written("ret", action.target, k=k, linked=linked) + "\n" + written("sub-question", query)
                 case RouteToLLM(query=query, evidence=evidence):
-                    yield written("sub-question", query) + "\n" + written("ret", action.target, evidence=evidence)
+                    yield written("ret", action.target, evidence=evidence) + "\n" + written("sub-question", query)
                 case Answer(text=text):
                     yield written("answer", text, final=role == "read")
                 case Note(text="", enough=True):
-                    yield written("sub-question", "None") + "\n" + written("ret", "None")
+                    yield written("ret", "None") + "\n" + written("sub-question", "None")
                 case Note(text=text, enough=enough):
                     yield written("note", text, enough=enough) if enough or role != "read" else written("answer", text)
 
