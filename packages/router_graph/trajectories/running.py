@@ -30,6 +30,8 @@ class Chain:
     """Of a root: what runs in it."""
     under_way: dict[UUID, Asked] = field(default_factory=dict)
     """Of a root: the calls in it that have not ended."""
+    given_up: list[Asked] = field(default_factory=list)
+    """Of a root that is over: the calls that had not ended."""
     is_foreign: bool = False
     """A root whose models were asked outside of our nodes."""
     waits: bool = False
