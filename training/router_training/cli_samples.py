@@ -102,6 +102,7 @@ def samples_of(
             rendering,
             recipe,
             tokenizer=_fingerprint(str(model)),
+            weights=_weights(str(model), recipe),
             retokenize=retokenize,
         )
     _check_context(found, str(model))
@@ -151,6 +152,15 @@ def _fingerprint(model: str) -> str:
     from router_graph.policies.local import tokenizer_fingerprint
 
     return tokenizer_fingerprint(model) if Path(model).is_dir() else ""
+
+
+def _weights(model: str, recipe: OfflineRecipe) -> str:
+    """The fingerprint of the weights, where the method divides by their log-probs, unless that is not to be checked."""
+    from router_graph.policies.local import weights_fingerprint
+    from router_training.trainers.config import OfflineGrpo
+
+    asked = isinstance(recipe.objective, OfflineGrpo) and recipe.data.verify is not False
+    return weights_fingerprint(model) if asked and Path(model).is_dir() else ""
 
 
 def _check_context(found: Prepared, model: str) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from router_graph.trajectories.records import RunRecord
 from router_training.credit.groups import by_place, by_state
 from router_training.data.rendering import Rendering
-from router_training.data.samples import Left, check_tokens, samples
+from router_training.data.samples import Left, check_ratios, check_tokens, samples
 from router_training.data.splits import check_apart, split
 from router_training.errors import DataError
 from router_training.recipe import OfflineRecipe, Split
 from router_training.rewards.scoring import RewardRecord
-from router_training.trainers.config import Credit
+from router_training.trainers.config import Credit, OfflineGrpo
 from router_training.trainers.rows import Judged, judge
 
 TRAINED_ON = "trained_on.json"
@@ -44,13 +44,14 @@ def prepared(
     recipe: OfflineRecipe,
     *,
     tokenizer: str = "",
+    weights: str = "",
     retokenize: bool = False,
 ) -> Prepared:
     """Split the questions, render each decision to train on, and join it with its score.
 
-    Without `scores` each decision counts 1: all are to be imitated. `tokenizer` is the fingerprint of the one that is
-    used, if it is known. Raises `DataError`, and `TokensError` where the log's tokens are of another tokenizer and it
-    is not to be tokenized anew.
+    Without `scores` each decision counts 1: all are to be imitated. `tokenizer` and `weights` are the fingerprints of
+    those that are used, if they are known. Raises `DataError`, and `TokensError` where the log's tokens are of another
+    tokenizer and it is not to be tokenized anew, or the method needs log-probs and those are not of these weights.
     """
     known = [run for run in runs if run.is_ours]
     if not known:
@@ -81,6 +82,8 @@ def prepared(
         )
     if not judged:
         raise DataError(f"There is no sample to train on: left out are {left}.")
+    if isinstance(recipe.objective, OfflineGrpo):
+        check_ratios([one.sample for one in judged], weights)
     return Prepared(judged, left, trained, held)
 
 

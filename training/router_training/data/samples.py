@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from router_graph.actions import Malformed, Note, action_from_dict
 from router_graph.trajectories.records import RunRecord, StepRecord
@@ -28,6 +29,10 @@ class Sample:
     completion_ids: list[int]
     logprobs: list[float] | None
     """Of the completion under the policy that logged it; None where it is not known to the token."""
+    logprob_kind: Literal["processed", "raw"] | None = None
+    """Whether they are of the distribution that was drawn from, or of the bare model; see `Tokens`."""
+    model: str = ""
+    """A fingerprint of the weights that wrote it; empty where nobody told it."""
 
 
 @dataclass
@@ -82,10 +87,14 @@ def _sample(run: RunRecord, record: StepRecord, view: View, rendering: Rendering
     tokens = record.call["tokens"] if record.call else None
     prompt = rendering.prompt(view)
     if tokens is not None and tokens["prompt_ids"] == prompt:
-        completion, logprobs = tokens["completion_ids"], tokens["logprobs"]
+        completion, logprobs, kind, model = (
+            tokens[name] for name in ("completion_ids", "logprobs", "logprob_kind", "model")
+        )
     else:
-        completion, logprobs = rendering.reply(record.step.get("thought", ""), action, view), None
-    return Sample(run.run_id, record.number, run.question_id, action.target, prompt, completion, logprobs)
+        completion = rendering.reply(record.step.get("thought", ""), action, view)
+        logprobs, kind, model = None, None, ""
+    place = run.run_id, record.number, run.question_id, action.target
+    return Sample(*place, prompt, completion, logprobs, kind, model)
 
 
 def check_lengths(found: Iterable[Sample], context: int) -> None:
@@ -96,6 +105,28 @@ def check_lengths(found: Iterable[Sample], context: int) -> None:
         raise DataError(
             f"{len(long):,} of {len(lengths):,} samples are longer than the {context:,} tokens that the model takes "
             f"(the longest has {max(long):,}); set most_tokens to leave them out, or use a model with more context."
+        )
+
+
+def check_ratios(found: Sequence[Sample], weights: str = "") -> None:
+    """Raise `TokensError` where recorded log-probs are none to divide by: of the bare model, while the replies were
+    drawn from another distribution, or of other weights than those of this fingerprint. Without one, of weights nothing
+    is said.
+    """
+    raw = sum(one.logprob_kind == "raw" for one in found)
+    if raw:
+        raise TokensError(
+            f"{raw:,} of {len(found):,} samples have log-probs of the bare model, and not of the distribution that "
+            "they were drawn from, which a ratio needs; have the sampler tell those (vLLM: --logprobs-mode "
+            "processed_logprobs), or train with rft or awr."
+        )
+    others = Counter(one.model for one in found if one.logprobs is not None and one.model not in ("", weights))
+    if weights and others:
+        named = ", ".join(others)
+        raise TokensError(
+            f"{others.total():,} of {len(found):,} samples were written by other weights ({named}) than those that are "
+            f"to be trained ({weights}), and a ratio needs the same; give the model that wrote the log, train with rft "
+            "or awr, or say data.verify=false if they differ in nothing but how they are saved."
         )
 
 
