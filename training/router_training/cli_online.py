@@ -92,7 +92,7 @@ def step_grpo(
         check_room(out)
     given = _given(runs, model, config, overrides or [], reward, settings or [], questions)
     if dry_run:
-        _show(given, as_json=as_json)
+        _show(given, str(model), as_json=as_json)
         return
     assert out is not None and router is not None
     _train(given, str(model), out, router, runs, as_json=as_json)
@@ -110,7 +110,7 @@ def _given(
     from router_training.cli_log import Log, questions_of
     from router_training.cli_samples import protocol_of, tokenizer_of
     from router_training.data.rendering import Rendering
-    from router_training.data.splits import split
+    from router_training.data.splits import check_apart, split
     from router_training.online_recipe import OnlineRecipe
     from router_training.recipe import read_recipe
     from router_training.reward_choice import reward_named
@@ -121,7 +121,8 @@ def _given(
     recipe = read_recipe(OnlineRecipe, config, overrides)
     known = questions_of(questions)
     log = [run for run in Log(runs) if run.is_ours]
-    trained, _ = split(log, held_out=recipe.split.held_out, seed=recipe.split.seed)
+    trained, held = split(log, held_out=recipe.split.held_out, seed=recipe.split.seed)
+    check_apart(trained, held)
     chosen = reward_named(reward, settings, trained, known)
     if not isinstance(chosen.reward, StepReward):
         raise ConfigError(f"{reward!r} scores whole runs, and step-grpo compares steps; take verifiable or r1_router.")
@@ -131,13 +132,15 @@ def _given(
     return _Given(recipe, trained, rendering, chosen, known)
 
 
-def _show(given: _Given, *, as_json: bool) -> None:
+def _show(given: _Given, model: str, *, as_json: bool) -> None:
     from kb_tools import terminal
+    from router_training.cli_samples import context_of
     from router_training.data.samples import Left
-    from router_training.trainers.online_states import states_of
+    from router_training.trainers.online_states import check_prompts, states_of
 
     left, recipe = Left(), given.recipe
     found = states_of(given.trained, given.rendering, most_tokens=recipe.most_tokens, left=left)
+    check_prompts(found, given.rendering, recipe.longest_reply, context_of(model))
     texts = [_text(one.messages, given) for one in found[:: max(1, len(found) // 3)][:3]]
     told: dict[str, Any] = {
         "method": "step-grpo",

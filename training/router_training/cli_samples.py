@@ -163,17 +163,23 @@ def _weights(model: str, recipe: OfflineRecipe) -> str:
     return weights_fingerprint(model) if asked and Path(model).is_dir() else ""
 
 
-def _check_context(found: Prepared, model: str) -> None:
+def context_of(model: str) -> int | None:
+    """How many tokens a model takes, as its config says; None where it does not."""
     from transformers import AutoConfig
-
-    from router_training.data.samples import check_lengths
 
     try:
         told = AutoConfig.from_pretrained(model).get_text_config()
     except (OSError, ValueError):
-        return  # whether there is a model is asked when it is loaded
-    if context := getattr(told, "max_position_embeddings", None):
-        check_lengths([one.sample for one in found.judged], int(context))
+        return None  # whether there is a model is asked when it is loaded
+    context = getattr(told, "max_position_embeddings", None)
+    return int(context) if context else None
+
+
+def _check_context(found: Prepared, model: str) -> None:
+    from router_training.data.samples import check_lengths
+
+    if (context := context_of(model)) is not None:
+        check_lengths([one.sample for one in found.judged], context)
 
 
 def _write(found: Prepared, out: Path) -> None:

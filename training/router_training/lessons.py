@@ -9,7 +9,7 @@ from typing import Any
 from router_training.data.samples import Left
 from router_training.trainers.config import Dpo, Kto, OfflineConfig
 from router_training.trainers.pairs import pairs
-from router_training.trainers.rows import Judged, rows
+from router_training.trainers.rows import Judged, check_labels, rows
 
 Ids = tuple[int, ...]
 
@@ -51,7 +51,8 @@ def lessons(judged: Sequence[Judged], config: OfflineConfig, left: Left) -> list
             ]
         case Kto() as goal:
             return [
-                _lesson(one, "good" if one.reward > goal.above else "bad", {"reward": one.reward}) for one in judged
+                _lesson(one, "good" if one.reward > goal.above else "bad", {"reward": one.reward})
+                for one in check_labels(judged, goal.above)
             ]
         case goal:
             by_tokens = {(*one.sample.prompt_ids, *one.sample.completion_ids): one for one in judged}

@@ -57,6 +57,7 @@ def prepared(
     if not known:
         raise DataError("The log has no run of a routing graph to learn from; record some with --record FOLDER.")
     trained, held = split(known, held_out=recipe.split.held_out, seed=recipe.split.seed)
+    check_apart(trained, held)
     if retokenize:
         trained = [_without_tokens(run) for run in trained]
     elif tokenizer:

@@ -104,7 +104,8 @@ def check_lengths(found: Iterable[Sample], context: int) -> None:
     if long:
         raise DataError(
             f"{len(long):,} of {len(lengths):,} samples are longer than the {context:,} tokens that the model takes "
-            f"(the longest has {max(long):,}); set most_tokens to leave them out, or use a model with more context."
+            f"(the longest has {max(long):,}); set data.most_tokens to leave them out, or use a model with more "
+            "context."
         )
 
 
@@ -137,5 +138,5 @@ def check_tokens(run: RunRecord, tokenizer: str) -> None:
         if tokens is not None and tokens["tokenizer"] and tokens["tokenizer"] != tokenizer:
             raise TokensError(
                 f"The run {run.run_id} was sampled with the tokenizer {tokens['tokenizer']}, and this one is "
-                f"{tokenizer}; train the policy that wrote the log, or pass retokenize to use its text alone."
+                f"{tokenizer}; train the policy that wrote the log, or pass --retokenize to use its text alone."
             )

@@ -34,12 +34,21 @@ def split(
 
 
 def check_apart(train: Sequence[RunRecord], held: Sequence[RunRecord]) -> None:
-    """Raise `DataError` where a question is on both sides, with the first."""
+    """Raise `DataError` where a question is on both sides, with the first: by its text, or by the id that the caller
+    gave it."""
     seen = {_asked(run) for run in train}
     both = [run.question for run in held if _asked(run) in seen]
     if both:
         raise DataError(
             f"{len(both):,} held-out runs ask what a run to train on asks, such as {both[0][:80]!r}; split by question."
+        )
+    known = {run.question_id for run in train if "question_id" in run.metadata}
+    alike = [run.question_id for run in held if "question_id" in run.metadata and run.question_id in known]
+    if alike:
+        raise DataError(
+            f"{len(alike):,} held-out runs have the question_id of a run to train on that asks something else, such as "
+            f"{alike[0][:80]!r}; give each question an id of its own when it is recorded, or hold out none "
+            "(split.held_out=0)."
         )
 
 

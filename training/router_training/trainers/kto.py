@@ -13,11 +13,11 @@ from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference, KTOTrainer
 
 from router_training.data.samples import Left
-from router_training.errors import ConfigError, DataError
+from router_training.errors import ConfigError
 from router_training.trainers.arguments import arguments
 from router_training.trainers.config import Kto, OfflineConfig
 from router_training.trainers.dpo import PLACEHOLDER, pad_of, reference
-from router_training.trainers.rows import Judged
+from router_training.trainers.rows import Judged, check_labels
 
 
 @dataclass
@@ -45,13 +45,8 @@ def kto_trainer(
     """
     goal = config.objective
     assert isinstance(goal, Kto)
-    told = [one for one in judged if one.reward == one.reward]
+    told = check_labels(judged, goal.above)
     good = sum(one.reward > goal.above for one in told)
-    if not 0 < good < len(told):
-        raise DataError(
-            f"{'All' if good else 'None'} of {len(told):,} samples have a reward of more than {goal.above:g}; KTO "
-            "needs good and bad ones: set objective.above between them."
-        )
     if int(config.trl.get("per_device_train_batch_size", 8)) < 2:
         raise ConfigError("KTO compares the samples of a batch; set trl.per_device_train_batch_size to 2 or more.")
     bad = len(told) - good

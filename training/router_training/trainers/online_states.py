@@ -56,6 +56,19 @@ def states_of(
     return found
 
 
+def check_prompts(found: Sequence[State], rendering: Rendering, longest_reply: int, context: int | None) -> None:
+    """Raise `DataError` where the model does not take a state and a reply to it, both in tokens, with how many."""
+    if context is None:
+        return
+    lengths = [len(rendering.prompt(view_at(one.run, one.number))) for one in found]
+    if long := [one for one in lengths if one + longest_reply > context]:
+        raise DataError(
+            f"{len(long):,} of {len(found):,} states leave no room for a reply of {longest_reply:,} tokens in the "
+            f"{context:,} that the model takes (the longest has {max(long):,}); set most_tokens to leave them out, or "
+            "longest_reply to less."
+        )
+
+
 def _is_alike(rendering: Rendering, view: Any, messages: Sequence[dict[str, Any]]) -> bool:
     told = rendering.tokenizer.apply_chat_template(
         list(messages), add_generation_prompt=True, tokenize=True, return_dict=True

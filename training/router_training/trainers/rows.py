@@ -147,6 +147,21 @@ def rows(judged: Sequence[Judged], objective: Rft | Awr | OfflineGrpo, left: Lef
     return [row(one.sample, weight) for one, weight in good]
 
 
+def check_labels(judged: Sequence[Judged], above: float) -> list[Judged]:
+    """Those that have a reward, for a method that tells good ones, of more than `above`, from bad ones.
+
+    Raises `DataError` where all are good, or all bad.
+    """
+    told = [one for one in judged if one.reward == one.reward]
+    good = sum(one.reward > above for one in told)
+    if not 0 < good < len(told):
+        raise DataError(
+            f"{'All' if good else 'None'} of {len(told):,} samples have a reward of more than {above:g}; KTO needs "
+            "good and bad ones: set objective.above between them."
+        )
+    return told
+
+
 def row(sample: Sample, weight: float = 1.0) -> Row:
     """One sample as a trainer reads it: every token of the reply is trained, none of the prompt."""
     prompt, reply = sample.prompt_ids, sample.completion_ids

@@ -29,7 +29,7 @@ from router_training.trainers import saving
 from router_training.trainers.environment import quieten
 from router_training.trainers.executing import Execute
 from router_training.trainers.online_config import OnlineConfig, grpo_arguments
-from router_training.trainers.online_states import State, states_of
+from router_training.trainers.online_states import State, check_prompts, states_of
 
 Collect = Callable[[Path, int], Iterable[RunRecord]]
 """Runs the graph with the policy of a folder, for the so-manieth time, and gives the runs: `local:FOLDER`."""
@@ -83,6 +83,8 @@ def train_step_grpo(
     left = Left()
     book = _Book(rendering, config, left)
     book.write(runs)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    check_prompts(book.states, rendering, config.longest_reply, context)
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     trainer = GRPOTrainer(
