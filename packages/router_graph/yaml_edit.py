@@ -40,7 +40,8 @@ def edit(path: Path, change: Callable[[Any], None]) -> bool:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
             yaml.dump(content, file)
-        if is_same := _plain(Path(draft).read_text(encoding="utf-8")) == wanted:
+        is_same: bool = _plain(Path(draft).read_text(encoding="utf-8")) == wanted
+        if is_same:
             Path(draft).chmod(path.stat().st_mode)
             Path(draft).replace(path)
     finally:

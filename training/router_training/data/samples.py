@@ -86,15 +86,11 @@ def _sample(run: RunRecord, record: StepRecord, view: View, rendering: Rendering
     action = action_from_dict(record.step["actions"][0])
     tokens = record.call["tokens"] if record.call else None
     prompt = rendering.prompt(view)
-    if tokens is not None and tokens["prompt_ids"] == prompt:
-        completion, logprobs, kind, model = (
-            tokens[name] for name in ("completion_ids", "logprobs", "logprob_kind", "model")
-        )
-    else:
-        completion = rendering.reply(record.step.get("thought", ""), action, view)
-        logprobs, kind, model = None, None, ""
     place = run.run_id, record.number, run.question_id, action.target
-    return Sample(*place, prompt, completion, logprobs, kind, model)
+    if tokens is not None and tokens["prompt_ids"] == prompt:
+        drawn = tokens["completion_ids"], tokens["logprobs"], tokens["logprob_kind"], tokens["model"]
+        return Sample(*place, prompt, *drawn)
+    return Sample(*place, prompt, rendering.reply(record.step.get("thought", ""), action, view), None)
 
 
 def check_lengths(found: Iterable[Sample], context: int) -> None:
