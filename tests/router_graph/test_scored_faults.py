@@ -21,7 +21,9 @@ from mote_backend.chat.scoring import Scored, score
 from mote_backend.errors import ContextLengthError, InputError
 from router_graph import RouteToKB, create_router
 from router_graph.errors import SettingsError
+from router_graph.ledger import Ledger
 from router_graph.policies.local import PolicyCard, load_policy, tokenizer_fingerprint, weights_fingerprint
+from router_graph.policies.policy import Means
 from router_graph.policies.scored import ScoredPolicy
 from router_graph.protocols import protocol_named
 from router_graph.state import Option
@@ -100,6 +102,28 @@ def test_options_are_taken_as_often_as_their_probability_says(explore):
         counts[taken] += 1
     squares = [(counts[key] - runs * one) ** 2 / (runs * one) for key, one in expected.items()]
     assert sum(squares) < 16.3  # chi-square of 3 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_chances_of_the_options_can_be_asked_without_a_reply(temperature):
+    model = Letters()
+    policy = ScoredPolicy.over(model, temperature=temperature, thinks=False)
+    view, tags = view_of("kb:one", "kb:two", "kb:three"), protocol_named("tags")
+    chances = asyncio.run(policy.chances(view, tags, Means(ledger=Ledger())))
+    assert model.seeds == [] and sum(chances.values()) == pytest.approx(1)
+    assert chances == asyncio.run(policy.act(view, tags, Means(ledger=Ledger()))).probabilities
+    assert temperature == 0 or chances == pytest.approx(CHANCES)
+
+
+def test_a_policy_that_thinks_writes_its_thought_to_tell_its_chances_and_no_more():
+    model = Letters(thought="<think>Hm.</think>")
+    policy = ScoredPolicy.over(model, temperature=1.0, thinks=True)
+    view, tags = view_of("kb:one", "kb:two", "kb:three"), protocol_named("tags")
+    assert asyncio.run(policy.chances(view, tags, Means(ledger=Ledger()))) == pytest.approx(CHANCES)
+    assert len(model.seeds) == 1
+    whole = ScoredPolicy.over(Letters(thought='<route to="kb:one">q</route>'), temperature=1.0, thinks=True)
+    assert asyncio.run(whole.chances(view, tags, Means(ledger=Ledger()))) is None
+    assert asyncio.run(whole.chances(view, protocol_named("tool_calls"), Means(ledger=Ledger()))) is None
 
 
 def test_a_thought_that_its_model_ended_goes_on_without_the_token_that_ends_a_reply(tmp_path):

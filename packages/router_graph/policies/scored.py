@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
 
@@ -95,6 +96,36 @@ class ScoredPolicy(ChatPolicy):
         openings = protocol.openings(view)
         if not openings:
             return await super().act(view, protocol, means)
+        weighed = await self._weigh(view, protocol, means, openings)
+        if isinstance(weighed, Act):
+            return weighed
+        keys, chances, said = weighed.keys, weighed.chances, weighed.said
+        place = random.Random(_seed(view, "choice")).choices(range(len(keys)), chances)[0]
+        said.ids.extend(weighed.scored[place].ids)
+        said.logprobs.extend(weighed.scored[place].logprobs)
+        prefix = len(said.ids)
+        options = {"stop": list(protocol.ends), "seed": _seed(view, "text")}
+        reply = await self._write(weighed.messages, said, means, weighed.until, options)
+        tokens = self._tokens(_prompt(reply, prefix), said)
+        said.add(reply)
+        text = AIMessage(self._scorer.text_of(said.ids), response_metadata=_facts(reply))
+        came_to = [one.target for one in protocol.read(text, view).actions]
+        propensity = chances[place] if came_to == [keys[place]] else None
+        return Act(text, dict(zip(keys, chances, strict=True)), propensity, tokens)
+
+    async def chances(self, view: View, protocol: Protocol, means: Means) -> Mapping[str, float] | None:
+        """The probability of each legal option at a view, by its key: those that `act` draws from.
+
+        One pass over the prompt and one over all options; no reply is written, but the thought where the policy thinks.
+        None where it does not draw from options: the protocol cannot say how they begin, or the reply was whole before
+        the choice; what it does there, `act` tells. Raises what `ChatPolicy.act` raises.
+        """
+        openings = protocol.openings(view)
+        weighed = await self._weigh(view, protocol, means, openings) if openings else None
+        return dict(zip(weighed.keys, weighed.chances, strict=True)) if isinstance(weighed, _Weighed) else None
+
+    async def _weigh(self, view: View, protocol: Protocol, means: Means, openings: Mapping[str, str]) -> _Weighed | Act:
+        """Think, and score the options; an `Act` where the thought was the whole reply."""
         self.check(means)
         messages, said, until = protocol.messages(view), _Said([], []), _until(means)
         before, after = protocol.thinks
@@ -119,18 +150,7 @@ class ScoredPolicy(ChatPolicy):
             temperature=self._temperature,
         )
         chances = _chances([sum(one.logprobs) for one in scored], greedy=self._temperature == 0)
-        place = random.Random(_seed(view, "choice")).choices(range(len(keys)), chances)[0]
-        said.ids.extend(scored[place].ids)
-        said.logprobs.extend(scored[place].logprobs)
-        prefix = len(said.ids)
-        options = {"stop": list(protocol.ends), "seed": _seed(view, "text")}
-        reply = await self._write(messages, said, means, until, options)
-        tokens = self._tokens(_prompt(reply, prefix), said)
-        said.add(reply)
-        text = AIMessage(self._scorer.text_of(said.ids), response_metadata=_facts(reply))
-        came_to = [one.target for one in protocol.read(text, view).actions]
-        propensity = chances[place] if came_to == [keys[place]] else None
-        return Act(text, dict(zip(keys, chances, strict=True)), propensity, tokens)
+        return _Weighed(messages, said, until, keys, scored, chances)
 
     async def _write(
         self,
@@ -171,6 +191,19 @@ class _Said:
     def drop_last(self) -> None:
         """Take the last token away."""
         del self.ids[-1:], self.logprobs[-1:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """What was thought, and how likely each option is to follow."""
+
+    messages: list[BaseMessage]
+    said: _Said
+    until: float | None
+    """When the step must be over, by `time.monotonic`."""
+    keys: list[str]
+    scored: Sequence[ScoredText]
+    chances: list[float]
 
 
 def _until(means: Means) -> float | None:
