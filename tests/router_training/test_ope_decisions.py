@@ -13,6 +13,7 @@ from router_training.ope import CannotTell, Estimate, Rules, bandit, by_group, c
 from router_training.ope.chart import save_chart
 from router_training.ope.intervals import Interval, interval, intervals
 from router_training.ope.planted import PlantedWorld
+from router_training.ope.promotion import Values, gate
 
 WORLD = PlantedWorld(steps=2)
 
@@ -228,7 +229,7 @@ def test_a_lead_that_may_be_luck_is_not_enough():
     assert isinstance(ahead, Interval)
     found = promotion(logged, ways[ahead.value < 0], {"handbook": ways[ahead.value > 0]})
     assert found.rivals[0].ahead.low < 0 < found.rivals[0].ahead.value
-    assert str(found).startswith("keep handbook: the candidate is not shown to beat handbook (+")
+    assert str(found).startswith("keep handbook: it is not shown to beat handbook (+")
 
 
 def test_nobody_can_tell_without_support_of_the_candidate_or_of_what_it_is_compared_with():
@@ -252,11 +253,57 @@ def test_at_equal_cost_a_mixture_of_simple_policies_beats_a_candidate_that_only_
     the two is better for the same money."""
     logged, targets = _dial({"candidate": [0.1, 0.1, 0.8], "cheap": [1, 0, 0], "dear": [0, 1, 0]})
     alone = promotion(logged, targets["candidate"], {"cheap": targets["cheap"]})
-    assert alone.word == "promote"
+    assert alone.word == "keep" and "it earns more than cheap" in str(alone) and "not equal cost" in str(alone)
     found = promotion(logged, targets["candidate"], {name: targets[name] for name in ("cheap", "dear")})
     assert found.word == "keep"
     assert found.rivals[0].name == "72% dear, 28% cheap"
     assert found.rivals[0].ahead.value == pytest.approx(0.52 - (0.4 + 0.4 * 0.065 / 0.09), abs=0.06)
+
+
+def _two(reward, cost, n=1000, seed=0):
+    """What two policies earn and spend, question by question: 0.5 for $0.01, and what is given."""
+    drawn = np.random.default_rng(seed)
+    shared, ours = drawn.normal(0, 0.3, n), drawn.normal(0, 0.05, (2, n))
+    spent = drawn.uniform(0.8, 1.2, (2, n))
+    mine = Values(reward + shared + ours[0], cost * spent[0])
+    return mine, {"handbook": Values(0.5 + shared + ours[1], 0.01 * spent[1])}
+
+
+@pytest.mark.parametrize(
+    ("reward", "cost", "word", "says"),
+    [
+        (0.6, 0.01, "promote", "it beats handbook at equal cost"),
+        (0.6, 0.0105, "promote", "it beats handbook at equal cost"),
+        (0.6, 0.005, "promote", "it beats handbook at equal cost"),
+        (0.6, 0.02, "keep", "it earns more than handbook (+0.1"),
+        (0.5, 0.005, "promote", "it is as good as handbook (+0.0"),
+        (0.5, 0.0095, "keep", "it is not shown to beat handbook"),
+        (0.5, 0.01, "keep", "it is not shown to beat handbook"),
+        (0.45, 0.005, "keep", "it is worse than handbook"),
+    ],
+)
+def test_equal_cost_is_that_of_the_gate(reward, cost, word, says):
+    """Better for the same money, or the same for clearly less; what is better and dearer is for people to judge."""
+    found = gate(*_two(reward, cost), spread=0.3)
+    assert found.word == word and says in found.reason.replace("-0.0", "+0.0")
+
+
+def test_who_says_what_a_reward_is_worth_has_other_costs_compared():
+    dearer, cheaper = _two(0.6, 0.02), _two(0.45, 0.005)
+    assert gate(*dearer, spread=0.3, worth=0.2).word == "promote"  # $0.02 gained for $0.01
+    assert gate(*dearer, spread=0.3, worth=0.05).word == "keep"
+    assert gate(*cheaper, spread=0.3, worth=0.05).word == "promote"
+    assert gate(*cheaper, spread=0.3, worth=0.2).word == "keep"
+    with pytest.raises(ConfigError, match="above 0"):
+        gate(*dearer, spread=0.3, worth=0.0)
+
+
+def test_a_dear_policy_that_is_bad_does_not_make_a_dear_candidate_a_bargain():
+    mine, simple = _two(0.6, 0.02)
+    bad = Values(simple["handbook"].reward - 0.1, 10 * simple["handbook"].cost)
+    good = Values(simple["handbook"].reward + 0.2, 10 * simple["handbook"].cost)
+    assert gate(mine, {**simple, "bad": bad}, spread=0.3).word == "keep"
+    assert gate(mine, {**simple, "good": good}, spread=0.3).word == "promote"
 
 
 def test_the_interval_against_a_mixture_knows_that_costs_are_estimates_too():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kb_tools.cli_command import PlainCommand
-from router_training.cli_options import AsJSON, By, Limit, PoolFile, Protocol, Runs, Scores, Seed
+from router_training.cli_options import AsJSON, By, Limit, PoolFile, Protocol, Runs, Scores, Seed, Worth
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +34,7 @@ def ope(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", help="A picture as well.", show_default=False)
     ] = None,
+    worth: Worth = None,
     seed: Seed = 0,
     as_json: AsJSON = False,
 ) -> None:
@@ -56,7 +57,9 @@ def ope(
     names = dict.fromkeys((policy, *(against or ())))
     policies = policies_of(list(names), known, pool=opened_pool(pool))
     with cli_print.progress("decisions") as tick:
-        told = estimated(known, found, policy, policies, protocol=protocol, kinds=by or (), seed=seed, tick=tick)
+        told = estimated(
+            known, found, policy, policies, protocol=protocol, kinds=by or (), seed=seed, worth=worth, tick=tick
+        )
     cli_ope_print.show(told, as_json=as_json)
     if png is not None:
         cli_ope_print.picture(told, png)

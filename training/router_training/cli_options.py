@@ -89,3 +89,12 @@ Limit = Annotated[
     int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="At most so many runs.", show_default=False)
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all that is drawn.")]
+Worth = Annotated[
+    float | None,
+    typer.Option(
+        "--worth",
+        metavar="USD",
+        help="What a reward of 1 is worth to you: policies of other cost are then compared by gain less cost.",
+        show_default=False,
+    ),
+]

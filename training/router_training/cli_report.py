@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kb_tools.cli_command import PlainCommand
-from router_training.cli_options import AsJSON, Limit, PoolFile, Protocol, QuestionsFile, Runs, Scores, Seed
+from router_training.cli_options import AsJSON, Limit, PoolFile, Protocol, QuestionsFile, Runs, Scores, Seed, Worth
 from router_training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def report(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", help="A picture as well.", show_default=False)
     ] = None,
+    worth: Worth = None,
     seed: Seed = 0,
     as_json: AsJSON = False,
 ) -> None:
@@ -81,12 +82,12 @@ def report(
     policies = policies_of([candidate, *(against or ())], known, pool=opened_pool(pool))
     files = {} if against else _fitted(seen or log, questions, policy, policies)
     with cli_print.progress("decisions") as tick:
-        told = estimated(known, found, candidate, policies, protocol=protocol, seed=seed, tick=tick)
+        told = estimated(known, found, candidate, policies, protocol=protocol, seed=seed, worth=worth, tick=tick)
     if not as_json:
         cli_ope_print.show(told, as_json=False)
     ran = None
     if router is not None and questions is not None:
-        ran = _run(router, questions, candidate, [*policies], files, policy, seed, limit)
+        ran = _run(router, questions, candidate, [*policies], files, policy, seed, limit, worth)
         if not as_json:
             cli_ope_print.print_comparison(ran)
     final = verdict(told, ran)
@@ -135,6 +136,7 @@ def _run(
     folder: Path,
     seed: int,
     limit: int | None,
+    worth: float | None,
 ) -> Comparison:
     from router_graph.cli_loop import command_loop
     from router_graph.settings_live import load_router
@@ -149,4 +151,4 @@ def _run(
         for name in dict.fromkeys((candidate, *names, "heuristic")):
             with load_router(router, policy=specs.get(name, name)) as opened:
                 results[name] = loop.run(ran(opened.graph, asked, tick=tick))
-    return compared(candidate, results, seed=seed)
+    return compared(candidate, results, seed=seed, worth=worth)

@@ -16,6 +16,8 @@ from router_graph.ledger import total
 from router_training.errors import DataError
 from router_training.ope.bandit import Floats
 from router_training.ope.intervals import Interval, interval
+from router_training.ope.promotion import Promotion, Values, gate
+from router_training.ope.rules import DEFAULT, Rules
 from router_training.prepared import mark_of
 from router_training.rewards.facts import bare
 from router_training.rewards.gold import Gold, Questions
@@ -42,22 +44,6 @@ class Ran:
     """[Q]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Against:
-    """The candidate against one policy without weights, question by question."""
-
-    name: str
-    ahead: Interval
-    """What the candidate earns more."""
-    dearer: Interval
-    """What this policy spends more than the candidate, in USD."""
-
-    @property
-    def is_rival(self) -> bool:
-        """It is not clearly dearer than the candidate."""
-        return self.dearer.low <= 0
-
-
 @dataclass(frozen=True)
 class Comparison:
     """What running them says."""
@@ -66,29 +52,20 @@ class Comparison:
     quality: Mapping[str, Interval]
     usd: Mapping[str, float]
     """Per question."""
-    against: tuple[Against, ...]
-    """The strongest first."""
-
-    @property
-    def rivals(self) -> tuple[Against, ...]:
-        """Those that cost no more; where all are dearer, the cheapest."""
-        same = tuple(one for one in self.against if one.is_rival)
-        return same or tuple(sorted(self.against, key=lambda one: one.dearer.value)[:1])
+    ahead: Mapping[str, Interval]
+    """What the candidate earns more than each other policy, question by question."""
+    promotion: Promotion
 
     @property
     def is_better(self) -> bool:
-        """The candidate clearly beats each rival: the 95 % interval of the difference lies above 0."""
-        return bool(self.rivals) and all(one.ahead.low > 0 for one in self.rivals)
+        """The candidate passed the gate."""
+        return self.promotion.word == "promote"
 
     @property
     def sentence(self) -> str:
         """Without its full stop."""
-        if not self.rivals:
-            return "nothing was run to compare it with"
-        first = min(self.rivals, key=lambda one: one.ahead.low)
-        how = "beats" if self.is_better else "is worse than" if first.ahead.high < 0 else "is not shown to beat"
-        ahead = f"{first.ahead.value:+.3f} [{first.ahead.low:+.3f}, {first.ahead.high:+.3f}]"
-        return f"run on {first.ahead.n:,} held-out questions, it {how} {first.name} at equal cost ({ahead})"
+        asked = self.quality[self.candidate].n
+        return f"run on {asked:,} held-out questions, {self.promotion.reason}"
 
 
 def read_questions(path: Path) -> list[Asked]:
@@ -138,19 +115,20 @@ async def ran(
     return Ran(table[:, 0], table[:, 1])
 
 
-def compared(candidate: str, results: Mapping[str, Ran], *, seed: int = 0) -> Comparison:
-    """The candidate against all others."""
+def compared(
+    candidate: str, results: Mapping[str, Ran], *, seed: int = 0, rules: Rules = DEFAULT, worth: float | None = None
+) -> Comparison:
+    """The candidate against all others, and what the gate says. Raises `ConfigError` for a `worth` that is none."""
     mine = results[candidate]
-    against = [
-        Against(name, interval(mine.quality - one.quality, seed=seed), interval(one.usd - mine.usd, seed=seed))
-        for name, one in results.items()
-        if name != candidate
-    ]
+    others = {name: one for name, one in results.items() if name != candidate}
+    simple = {name: Values(one.quality, one.usd) for name, one in others.items()}
+    spread = float(mine.quality.std())
     return Comparison(
         candidate,
         {name: interval(one.quality, seed=seed) for name, one in results.items()},
         {name: float(one.usd.mean()) for name, one in results.items()},
-        tuple(sorted(against, key=lambda one: one.ahead.low)),
+        {name: interval(mine.quality - one.quality, seed=seed) for name, one in others.items()},
+        gate(Values(mine.quality, mine.usd), simple, spread=spread, seed=seed, rules=rules, worth=worth),
     )
 
 

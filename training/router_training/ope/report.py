@@ -121,10 +121,12 @@ def report(
     seed: int = 0,
     rules: Rules = DEFAULT,
     kinds: Sequence[str] | None = None,
+    worth: float | None = None,
 ) -> Report:
     """Evaluate the candidate and, as the policies without weights, all other targets.
 
-    `kinds` are the log's subgroups to show; all, if None. Raises `ConfigError` where there is no such target or kind.
+    `kinds` are the log's subgroups to show; all, if None. `worth`: see `gate`. Raises `ConfigError` where there is no
+    such target or kind.
     """
     if candidate not in targets:
         raise ConfigError(f"There is no target {candidate!r}; there is {', '.join(targets) or 'none'}.")
@@ -149,7 +151,7 @@ def report(
             for kind in shown
             for name, one in by_group(logged, targets[candidate], kind, seed=seed, rules=rules).items()
         ),
-        promotion=promotion(logged, targets[candidate], simple, seed=seed, rules=rules),
+        promotion=promotion(logged, targets[candidate], simple, seed=seed, rules=rules, worth=worth),
         rules=rules,
         seed=seed,
     )
