@@ -85,9 +85,10 @@ def test_what_the_log_has_never_seen_done_is_said_and_the_rest_is_judged(log: Pa
     train("handbook", log, "--out", tmp_path / "h.json")
     given = ("ope", log, "--policy", f"handbook:{tmp_path}/h.json", "--against", "heuristic", "--scores", scores)
     told = json.loads(train(*given, "--json").stdout)
-    assert "kb:atlas + kb:people + kb:prices" in told["unjudged"]["heuristic"]
-    assert "heuristic" not in told["policies"]
-    assert "heuristic cannot be judged on this log" in train(*given, "--png", tmp_path / "chart.png").stderr
+    assert told["policies"]["heuristic"]["cannot_tell"] == "support"
+    assert "kb:atlas + kb:people + kb:prices" in told["policies"]["heuristic"]["reason"]
+    said = train(*given, "--png", tmp_path / "chart.png").stdout
+    assert "heuristic: cannot tell: the log never tries 'kb:atlas + kb:people + kb:prices'" in said
     assert (tmp_path / "chart.png").stat().st_size > 1000
 
 
@@ -159,7 +160,7 @@ def _ran(quality: float, usd: float, n: int = 40) -> Ran:
 
 def test_a_dearer_policy_is_no_rival_unless_all_are():
     some = compared("mine", {"mine": _ran(0.6, 1.0), "dear": _ran(0.9, 2.0), "cheap": _ran(0.5, 1.0)})
-    assert some.is_better and [one.name for one in some.rivals] == ["cheap"]
+    assert some.is_better and [one.name for one in some.promotion.rivals] == ["cheap"]
     alone = compared("mine", {"mine": _ran(0.6, 1.0), "dear": _ran(0.9, 2.0)})
     assert not alone.is_better and not compared("mine", {"mine": _ran(0.6, 1.0)}).is_better
 
@@ -190,7 +191,7 @@ def _told(lead: float) -> Estimated:
         behaviour=np.full((600, 2), 0.5),
     )
     arms = {"mine": np.tile([1.0, 0.0], (600, 1)), "handbook": np.tile([0.0, 1.0], (600, 1))}
-    return Estimated(report(logged, "mine", arms), {})
+    return Estimated(report(logged, "mine", arms))
 
 
 def _comparison(lead: float) -> Comparison:
@@ -201,8 +202,7 @@ def test_only_what_was_shown_to_be_better_is_promoted():
     assert verdict(_told(0.5), None).word == "promote"
     assert verdict(_told(-0.5), None).word == "keep the handbook"
     assert verdict(_told(0.0), None).word == "keep the handbook"
-    assert verdict(Estimated(_told(0.5).report, {}, {"heuristic": "…"}), None).word == "keep the handbook"
-    nobody = Estimated(CannotTell("questions", "the log is small", None), {})
+    nobody = Estimated(CannotTell("questions", "the log is small", None))
     assert verdict(nobody, None).word == "keep the handbook"
     assert verdict(nobody, _comparison(0.3)).word == "promote"
     assert verdict(_told(0.5), _comparison(-0.3)).word == "keep the handbook"

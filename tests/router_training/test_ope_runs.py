@@ -7,17 +7,21 @@ import random
 
 import numpy as np
 import pytest
+from langchain_core.messages import AIMessage
 
 from router_graph import Answer, RouteToKB, create_router
-from router_graph.policies.policy import Choice, ChoicePolicy
+from router_graph.errors import RouterError
+from router_graph.policies.explore import Exploring
+from router_graph.policies.policy import Act, Choice, ChoicePolicy
 from router_graph.protocols.tags import Tags
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.recorder import Recorder
 from router_graph.trajectories.views import view_at
 from router_training.errors import ConfigError, DataError
 from router_training.ope import CannotTell, Estimate, evaluate
-from router_training.ope.from_runs import action_key, from_runs
-from router_training.ope.policy_target import target_of
+from router_training.ope.action_keys import action_key
+from router_training.ope.from_runs import from_runs
+from router_training.ope.policy_target import FAILS, target_of
 from router_training.rewards.scoring import RewardRecord
 from support.routed_runs import libraries
 
@@ -79,7 +83,7 @@ def runs(tmp_path_factory):
 def test_an_estimate_from_recorded_runs_agrees_with_running_the_other_policy(runs, tmp_path):
     targets = {"better": target_of(Draws(0.8), Tags()), "same": target_of(Draws(0.4), Tags())}
     loaded = from_runs(runs, _rewards(runs), targets, kinds=["kind"])
-    assert not isinstance(loaded, CannotTell) and not loaded.left_out
+    assert not isinstance(loaded, CannotTell) and not loaded.used.left_out
     better, same = (evaluate(loaded.logged, loaded.targets[name]) for name in ("better", "same"))
     assert isinstance(better, Estimate) and isinstance(same, Estimate)
     ran = np.mean([_worth(run) for run in _runs(Draws(0.8, name="truth"), tmp_path)])
@@ -119,14 +123,14 @@ def test_runs_without_propensities_cannot_be_told_from_and_a_few_are_left_out_an
     assert isinstance(found, CannotTell) and found.rule == "unknown"
     mixed = [*runs, *unknown]
     loaded = from_runs(mixed, _rewards(mixed), {})
-    assert not isinstance(loaded, CannotTell) and loaded.left_out == {"no propensity": 1}
+    assert not isinstance(loaded, CannotTell) and loaded.used.left_out == {"no known propensity": 1}
     assert loaded.logged.episodes == len(runs)
 
 
 def test_runs_that_have_not_ended_or_have_no_reward_are_left_out_and_an_empty_rest_is_refused(runs):
     still = dataclasses.replace(runs[0], status="open")
     loaded = from_runs([still, *runs[1:]], _rewards(runs[2:]), {})
-    assert loaded.left_out == {"not ended": 1, "no reward": 1}
+    assert loaded.used.left_out == {"not ended": 1, "no reward": 1}
     with pytest.raises(DataError, match="score the log first"):
         from_runs(runs, [], {})
 
@@ -146,13 +150,108 @@ def test_the_log_of_a_policy_that_does_not_draw_is_deterministic(tmp_path):
     ("target", "says"),
     [
         (lambda view: {"answer": 0.5}, "add up to 0.5"),
-        (lambda view: {"kb:nowhere": 1.0}, "kb:nowhere"),
         (lambda view: {"answer": 1.5, "kb:films": -0.5}, "add up|negative|probabilities"),
     ],
 )
 def test_a_target_that_is_no_distribution_over_the_options_is_refused(runs, target, says):
     with pytest.raises(DataError, match=says):
         from_runs(runs, _rewards(runs), {"target": target})
+
+
+def test_a_run_whose_policy_failed_has_no_propensity(runs):
+    last = runs[0].steps[-1]
+    decision = {**last.step["decision"], "forced": "policy_failed", "propensity": None}
+    failed = dataclasses.replace(last, step={**last.step, "decision": decision})
+    told = [dataclasses.replace(runs[0], steps=(*runs[0].steps[:-1], failed)), *runs[1:]]
+    loaded = from_runs(told, _rewards(told), {})
+    assert loaded.used.left_out == {"no known propensity": 1} and loaded.used.unknown == 1
+    said = " ".join(loaded.used.sentences)
+    assert "1 of 160 runs (0.625%) were not used: no known propensity." in said and "1 of " in said.split("used:")[1]
+
+
+def test_a_log_of_which_too_much_has_not_ended_tells_nothing(runs):
+    broken = [dataclasses.replace(run, status="failed") for run in runs[:20]]
+    found = from_runs([*broken, *runs[20:]], _rewards(runs), {})
+    assert isinstance(found, CannotTell) and found.rule == "unended"
+    assert "20 of 160 runs (12.5%) have not ended" in str(found)
+
+
+class Spoils(Draws):
+    """Every so often the text spoils what it chose, as a small model's does."""
+
+    def __init__(self, every):
+        super().__init__(0.4, name="spoils")
+        self._every = every
+
+    async def act(self, view, protocol, means):
+        act = await super().act(view, protocol, means)
+        if view.steps or int(view.question.split()[1]) % self._every:
+            return act
+        spoiled = act.reply.model_copy(update={"content": str(act.reply.text).replace('">', '" and')})
+        return dataclasses.replace(act, reply=spoiled, propensity=None)
+
+
+def test_an_option_that_its_text_spoiled_is_told_by_its_opening_and_too_many_of_them_are_refused(tmp_path):
+    runs = _runs(Spoils(50), tmp_path / "few", 60)
+    (spoiled,) = [
+        run for run in runs if run.steps[0].step["actions"][0]["kind"] == "malformed" and run.question[5] != "0"
+    ]
+    loaded = from_runs(runs, _rewards(runs), {"same": target_of(Draws(0.4), Tags())})
+    assert not isinstance(loaded, CannotTell) and loaded.used.spoiled == 2 and not loaded.used.left_out
+    logged, at = loaded.logged, sum(len(run.steps) for run in runs[: runs.index(spoiled)])
+    chose = logged.actions[logged.action[at]]
+    assert f'<route to="{chose}"' in spoiled.steps[0].step["reply"]
+    assert logged.propensity[at] == spoiled.steps[0].step["decision"]["probabilities"][chose]
+    assert "2 of " in loaded.used.sentences[-1] and "could not be read" in loaded.used.sentences[-1]
+    many = _runs(Spoils(10), tmp_path / "many", 60)
+    found = from_runs(many, _rewards(many), {})
+    assert isinstance(found, CannotTell) and found.rule == "spoiled"
+
+
+class Twice(ChoicePolicy):
+    """Asks one library two things at once, or all of them at once; then answers."""
+
+    def __init__(self, bases):
+        self.name, self._bases = "twice", bases
+
+    def choose(self, view):
+        if view.must_answer or view.steps:
+            return Choice("", (Answer("Bo Chen"),))
+        return Choice("", tuple(RouteToKB(kb, f"{view.question} {n}") for n, kb in enumerate(self._bases)))
+
+
+@pytest.mark.parametrize("bases", [("films", "films"), ("films", "people", "noise")])
+def test_a_search_of_several_is_an_action_of_its_own_with_its_chance_under_exploration(bases, tmp_path):
+    """Were two searches of films at once the same as one of films, weights would average well above 1."""
+    runs = _runs(Exploring(Twice(bases), 0.25), tmp_path, 100)
+    loaded = from_runs(runs, _rewards(runs), {"twice": target_of(Twice(bases), Tags())})
+    logged, first = loaded.logged, loaded.logged.step == 1
+    both = logged.actions.index(" + ".join(sorted(f"kb:{one}" for one in bases)))
+    assert logged.propensity[first & (logged.action == both)] == pytest.approx(0.75)
+    ratios = logged.taken(loaded.targets["twice"]) / logged.propensity
+    assert ratios[first].mean() == pytest.approx(1, abs=0.15)
+    found = evaluate(logged, loaded.targets["twice"])
+    assert isinstance(found, Estimate) and found.support.unsupported == 0
+
+
+def test_what_the_log_never_did_cannot_be_told_and_is_named(runs):
+    class Mumbles(Draws):
+        async def act(self, view, protocol, means):
+            return Act(AIMessage("Hm."), None, 1.0)
+
+    class Breaks(Draws):
+        def choose(self, view):
+            raise RouterError("no words")
+
+    rivals = {"fan-out": Twice(("films", "people")), "mumbles": Mumbles(0.4), "breaks": Breaks(0.4)}
+    targets = {name: target_of(one, Tags()) for name, one in rivals.items()}
+    loaded = from_runs(runs, _rewards(runs), {**targets, "better": target_of(Draws(0.8), Tags())})
+    for name, key in (("fan-out", "kb:films + kb:people"), ("mumbles", "malformed"), ("breaks", FAILS)):
+        found = evaluate(loaded.logged, loaded.targets[name])
+        assert isinstance(found, CannotTell) and found.rule == "support" and repr(key) in str(found)
+    assert isinstance(evaluate(loaded.logged, loaded.targets["better"]), Estimate)
+    masked = dataclasses.replace(view_at(runs[0], 1), masked={"kb:noise": "pinned"})
+    assert target_of(Twice(("noise",)), Tags())(masked) == {"kb:noise (refused)": 1.0}
 
 
 def test_a_policy_that_takes_the_likeliest_is_a_target_that_is_sure(runs):

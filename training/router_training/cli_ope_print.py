@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from router_training.ope.estimate import CannotTell
 
 if TYPE_CHECKING:
     from router_training.estimating import Estimated
+    from router_training.ope.intervals import Interval
     from router_training.running import Comparison
 
 
@@ -21,18 +23,15 @@ def show(told: Estimated, *, as_json: bool) -> None:
         terminal.console().print(terminal.one_line(f"=> {told.report}."), soft_wrap=True)
     else:
         terminal.console().print(told.report.to_text(), end="", soft_wrap=True)
-    for why, count in told.left_out.items():
-        terminal.note(f"{count:,} runs were not used: {why}.")
-    for name, why in told.unjudged.items():
-        terminal.note(f"{name} cannot be judged on this log: {why}")
+    for sentence in told.used.sentences if told.used else ():
+        terminal.note(sentence)
 
 
 def plain(told: Estimated) -> dict[str, Any]:
     """As JSON values."""
-    left = {"left_out": dict(told.left_out), "unjudged": dict(told.unjudged)}
     if isinstance(told.report, CannotTell):
-        return {"cannot_tell": told.report.rule, "reason": told.report.reason, **left}
-    return {**told.report.to_dict(), **left}
+        return {"cannot_tell": told.report.rule, "reason": told.report.reason}
+    return {**told.report.to_dict(), "used": None if told.used is None else asdict(told.used)}
 
 
 def picture(told: Estimated, path: Path) -> None:
@@ -48,15 +47,11 @@ def picture(told: Estimated, path: Path) -> None:
 def print_comparison(ran: Comparison) -> None:
     """What running the policies came to."""
     rows = [
-        (terminal.one_line(name), str(quality), f"{ran.usd[name]:.5f}", _ahead(ran, name))
+        (terminal.one_line(name), str(quality), f"{ran.usd[name]:.5f}", _signed(ran.ahead.get(name)))
         for name, quality in ran.quality.items()
     ]
     terminal.print_rows(("policy, run", "quality", "USD a question", "the candidate's lead"), rows, most=len(rows))
 
 
-def _ahead(ran: Comparison, name: str) -> str:
-    found = next((one for one in ran.against if one.name == name), None)
-    if found is None:
-        return ""
-    lead = f"{found.ahead.value:+.3f} [{found.ahead.low:+.3f}, {found.ahead.high:+.3f}]"
-    return lead if found.is_rival else f"{lead}, but it is dearer"
+def _signed(one: Interval | None) -> str:
+    return "" if one is None else f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"

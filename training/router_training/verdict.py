@@ -51,8 +51,6 @@ def verdict(told: Estimated, ran: Comparison | None) -> Verdict:
     if by_log.word != "promote":
         hint = "; run it, with --router" if by_log.word == "cannot tell" else ""
         return Verdict(KEEP, f"{'nobody can tell, for ' * bool(hint)}{by_log.reason}{hint}")
-    if told.unjudged:
-        return Verdict(KEEP, f"the log cannot judge {', '.join(told.unjudged)}; run them, with --router")
     return Verdict("promote", f"by the log, {by_log.reason}; that is an estimate, so run it as well, with --router")
 
 

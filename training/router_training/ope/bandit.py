@@ -44,7 +44,7 @@ class Logged:
     features: Floats | None = None
     """[n, d] what was known at the step, for the model of rewards; columns are scaled to -1 … 1 by their largest."""
     cost: Floats | None = None
-    """[n] US dollars."""
+    """[n] US dollars that the sources took. What a policy takes to decide is not in it: another takes another."""
     kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """[E] each: a name (such as "kind") to the subgroup of each episode."""
 

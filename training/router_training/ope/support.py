@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,8 @@ Rule = Literal[
     "truncated",
     "balance",
     "unknown",
+    "unended",
+    "spoiled",
 ]
 """Which of the rules an evaluation fails."""
 
@@ -137,7 +140,8 @@ def failed(support: Support, logged: Logged, rules: Rules) -> tuple[Rule, str] |
         (
             "effective",
             support.effective < rules.effective,
-            f"the log counts for this target as {support.effective:.0f} questions; it takes {rules.effective:.0f}",
+            f"the log counts for this target as {math.floor(support.effective)} questions; it takes "
+            f"{rules.effective:.0f}",
         ),
         (
             "share",
