@@ -288,6 +288,27 @@ def test_equal_cost_is_that_of_the_gate(reward, cost, word, says):
     assert found.word == word and says in found.reason.replace("-0.0", "+0.0")
 
 
+def test_a_policy_that_is_no_better_is_hardly_ever_promoted():
+    """A quick version of benchmarks/ope_promotion.py: 5 % is allowed, of which 300 tries show up to 8 %."""
+    no_better = {"equal": (0.5, 0.01), "a little worse": (0.49, 0.01), "worse by the margin": (0.5 - 0.05 * 0.3, 0.005)}
+    for name, (reward, cost) in no_better.items():
+        words = [gate(*_two(reward, cost, 120, seed), spread=0.3, seed=seed).word for seed in range(300)]
+        assert np.mean([word == "promote" for word in words]) < 0.08, name
+
+
+def test_by_a_log_a_policy_that_is_good_at_other_questions_and_on_the_whole_equal_is_not_promoted():
+    words = []
+    for seed in range(120):
+        logged = _log(150, seed)
+        ways = []
+        for at_home in (0, 1):
+            policy = WORLD.toward(0.4)
+            policy[:, at_home::3] = WORLD.toward(0.7)[:, at_home::3]
+            ways.append(WORLD.target(policy, logged))
+        words.append(promotion(logged, ways[0], {"handbook": ways[1]}, seed=seed).word)
+    assert words.count("promote") <= 9 and words.count("cannot tell") < 30
+
+
 def test_who_says_what_a_reward_is_worth_has_other_costs_compared():
     dearer, cheaper = _two(0.6, 0.02), _two(0.45, 0.005)
     assert gate(*dearer, spread=0.3, worth=0.2).word == "promote"  # $0.02 gained for $0.01

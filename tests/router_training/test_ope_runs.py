@@ -133,6 +133,8 @@ def test_runs_that_have_not_ended_or_have_no_reward_are_left_out_and_an_empty_re
     assert loaded.used.left_out == {"not ended": 1, "no reward": 1}
     with pytest.raises(DataError, match="score the log first"):
         from_runs(runs, [], {})
+    with pytest.raises(DataError, match="No run has 'colour' in its metadata to make subgroups by; there is kind, "):
+        from_runs(runs, _rewards(runs), {}, kinds=["colour"])
 
 
 def test_the_log_of_a_policy_that_does_not_draw_is_deterministic(tmp_path):

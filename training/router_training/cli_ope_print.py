@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from router_training.running import Comparison
 
 
-def show(told: Estimated, *, as_json: bool) -> None:
-    """The report, or why nobody can tell."""
+def show(told: Estimated, *, as_json: bool, gate: bool = True) -> None:
+    """The report, or why nobody can tell. `gate` is off where a last word follows."""
     if as_json:
         terminal.print_json(plain(told))
     elif isinstance(told.report, CannotTell):
-        terminal.console().print(terminal.one_line(f"=> {told.report}."), soft_wrap=True)
+        if gate:
+            terminal.console().print(terminal.one_line(f"=> {told.report}."), soft_wrap=True)
     else:
-        terminal.console().print(told.report.to_text(), end="", soft_wrap=True)
+        terminal.console().print(told.report.to_text(gate=gate), end="", soft_wrap=True)
     for sentence in told.used.sentences if told.used else ():
         terminal.note(sentence)
 

@@ -84,7 +84,7 @@ def report(
     with cli_print.progress("decisions") as tick:
         told = estimated(known, found, candidate, policies, protocol=protocol, seed=seed, worth=worth, tick=tick)
     if not as_json:
-        cli_ope_print.show(told, as_json=False)
+        cli_ope_print.show(told, as_json=False, gate=False)
     ran = None
     if router is not None and questions is not None:
         ran = _run(router, questions, candidate, [*policies], files, policy, seed, limit, worth)

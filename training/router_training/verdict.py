@@ -46,12 +46,12 @@ def verdict(told: Estimated, ran: Comparison | None) -> Verdict:
             return Verdict(KEEP, f"{ran.sentence}, but by the log {by_log.reason}")
         return Verdict("promote", ran.sentence)
     if isinstance(told.report, CannotTell):
-        return Verdict(KEEP, f"the log cannot tell, for {told.report.reason}; run it, with --router")
+        return Verdict(KEEP, f"the log cannot tell: {told.report.reason}; run the policies, with --router")
     assert by_log is not None
     if by_log.word != "promote":
-        hint = "; run it, with --router" if by_log.word == "cannot tell" else ""
-        return Verdict(KEEP, f"{'nobody can tell, for ' * bool(hint)}{by_log.reason}{hint}")
-    return Verdict("promote", f"by the log, {by_log.reason}; that is an estimate, so run it as well, with --router")
+        hint = "; run the policies, with --router" if by_log.word == "cannot tell" else ""
+        return Verdict(KEEP, f"{by_log.reason}{hint}")
+    return Verdict("promote", f"by the log, {by_log.reason}; that is an estimate, so run them as well, with --router")
 
 
 def save_report(folder: Path, told: Mapping[str, Any]) -> None:

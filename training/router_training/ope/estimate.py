@@ -1,7 +1,7 @@
 """What a target policy would have earned on the logged questions, or why nobody can tell from this log.
 
-Only the choice of route is evaluated: what is asked of the route is as it was logged, so that a policy that also words
-its queries better, or worse, needs runs of its own.
+Only the choice of route is evaluated: what is asked of the route, and what deciding takes, is as it was logged, so that
+a policy that also words its queries better, or worse, needs runs of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from router_training.ope.support import Rule, Support, failed, measure
 from router_training.ope.weights import limit_of
 
 METHOD = "cross-fitted doubly robust, bootstrap-t over questions"
+ESTIMAND = (
+    "What a run earns on average if the policy chooses what to ask at each of its steps, on the questions of the log. "
+    "How a choice is worded, and what comes of it, is as logged."
+)
+"""Of whole runs: an earlier choice changes what later steps see, and weights are products over the steps. It is not a
+mean over the states of the log, of which the policy would see others."""
 
 
 @dataclass(frozen=True, slots=True)

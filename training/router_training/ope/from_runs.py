@@ -78,7 +78,7 @@ def from_runs(
     `action_key`; what a target does that the log never did is an action without support. A step at which only one thing
     was possible changes no weight. A run of which the propensity of a step is not known is left out: its policy failed
     there, was not asked for it, or put its action into no option.
-    Raises `DataError` where a target gives no distribution, or nothing is left to evaluate on.
+    Raises `DataError` where a target gives no distribution, no run has a kind, or nothing is left to evaluate on.
     """
     earned: dict[str, dict[int, float]] = {}
     for one in rewards:
@@ -107,6 +107,12 @@ def from_runs(
             f"No run can be evaluated on: {left_out[NOT_ENDED]} have not ended and {left_out[NO_REWARD]} have no "
             "reward; score the log first."
         )
+    for kind in kinds:
+        if not any(kind in run.metadata for run in used):
+            there = sorted({str(key) for run in used for key in run.metadata})
+            raise DataError(
+                f"No run has {kind!r} in its metadata to make subgroups by; there is {', '.join(there) or 'none'}."
+            )
     steps = [one for each in taken for one in each]
     told = Used(len(used), len(steps), dict(+left_out), unknown, unused, sum(one.is_spoiled for one in steps))
     if (refusal := refused(told, rules)) is not None:

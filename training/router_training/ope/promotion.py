@@ -54,7 +54,7 @@ class Promotion:
     keep: str
     """The policy to go on with; empty where the candidate is promoted or nobody can tell."""
     reason: str
-    """A sentence about the candidate, which begins with "it" or "of"; without its full stop."""
+    """A sentence about the candidate, which is "it"; without its full stop."""
     rivals: tuple[Rival, ...]
     """The strongest first."""
     seed: int
@@ -76,7 +76,7 @@ def promotion(
     """`gate` by an estimate from a log; "cannot tell" where the log does not say enough of one of the policies."""
     values = _values(logged, candidate, seed, rules)
     if isinstance(values, CannotTell):
-        return Promotion("cannot tell", "", f"of the candidate, {values.reason}", (), seed)
+        return Promotion("cannot tell", "", f"the log cannot judge it: {values.reason}", (), seed)
     known, unknown = {}, {}
     for name, target in simple.items():
         one = _values(logged, target, seed, rules)
@@ -88,7 +88,13 @@ def promotion(
     found = gate(values, known, spread=spread, seed=seed, rules=rules, worth=worth)
     if unknown and found.word != "keep":
         name, why = next(iter(unknown.items()))
-        return Promotion("cannot tell", "", f"of {name}, with which it is compared, {why.reason}", found.rivals, seed)
+        return Promotion(
+            "cannot tell",
+            "",
+            f"the log cannot judge {name}, with which it is compared: {why.reason}",
+            found.rivals,
+            seed,
+        )
     return found
 
 

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from kb_tools.terminal import one_line
 from router_training.errors import ConfigError
-from router_training.ope.bandit import Logged
-from router_training.ope.estimate import METHOD, CannotTell, Estimate, by_group, evaluate
+from router_training.ope.bandit import Logged, check_target
+from router_training.ope.estimate import ESTIMAND, METHOD, CannotTell, Estimate, by_group, evaluate, pseudo_values
 from router_training.ope.estimators import on_policy
 from router_training.ope.intervals import LEVEL, Interval, interval
 from router_training.ope.promotion import Promotion, promotion
@@ -42,8 +42,9 @@ class Report:
     policies: Mapping[str, Estimate | CannotTell]
     """The candidate first."""
     costs: Mapping[str, Interval | CannotTell]
-    """US dollars per run; empty where the log has no costs."""
+    """US dollars per run that the sources take; empty where the log has no costs."""
     logged: Interval
+    logged_cost: Interval | None
     groups: tuple[Group, ...]
     promotion: Promotion
     rules: Rules
@@ -52,12 +53,14 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """JSON values; what is infinite is None."""
         plain: dict[str, Any] = {
+            "estimand": ESTIMAND,
             "method": METHOD,
             "level": LEVEL,
             "seed": self.seed,
             "candidate": self.candidate,
             "promotion": {"sentence": str(self.promotion), **asdict(self.promotion)},
             "logged": asdict(self.logged),
+            "logged_cost": None if self.logged_cost is None else asdict(self.logged_cost),
             "policies": {name: _told(one) for name, one in self.policies.items()},
             "costs": {name: _told(one) for name, one in self.costs.items()},
             "groups": [
@@ -73,44 +76,60 @@ class Report:
         """ASCII, so that no terminal can be harmed by it."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
-    def to_text(self) -> str:
-        """A table for a terminal. Names come from logs: nothing in them can steer it."""
+    def to_text(self, *, gate: bool = True) -> str:
+        """A table for a terminal, and what the gate says unless `gate` is off or there is nothing to compare with.
+        Names come from logs: nothing in them can steer it."""
         rows = [("policy", "reward per run", "gain over the log", "SNIPS", "ESS", "USD per run")]
-        rows.append(("(the log itself)", str(self.logged), "", "", "", ""))
+        rows.append(("(the log itself)", str(self.logged), "", "", "", _usd(self.logged_cost)))
         for name, one in self.policies.items():
-            cost = self.costs.get(name)
-            usd = f"{cost.value:.5f}" if isinstance(cost, Interval) else ""
-            rows.append((one_line(name), *_cells(one), usd))
-        lines = [*_table(rows)]
-        lines += [f"  {one_line(name)}: {one_line(str(one))}." for name, one in self.policies.items() if _untold(one)]
-        if self.groups:
-            lines += ["", f"{one_line(self.candidate)} by subgroup:"]
-            head = ("subgroup", "reward per run", "gain over the log", "SNIPS", "ESS", "runs")
-            lines += _table(
-                [
-                    head,
-                    *((one_line(f"{g.kind}: {g.name}"), *_cells(g.estimate), _runs(g.estimate)) for g in self.groups),
-                ]
+            rows.append((one_line(name), *_cells(one), _usd(self.costs.get(name))))
+        lines = [ESTIMAND, "", *_table(rows)]
+        untold = {name: one for name, one in self.policies.items() if isinstance(one, CannotTell)}
+        lines += [f"  {one_line(name)}: {one_line(str(one))}." for name, one in untold.items()]
+        if len(untold) < len(self.policies):
+            lines.append(
+                "  SNIPS: the same without a model of rewards, as a second opinion. ESS: the share of the runs that "
+                "the log counts as for this policy."
             )
-            for harmed in (one for one in self.groups if one.is_harmed):
-                lines.append(f"  Worse than the log for {one_line(f'{harmed.kind}: {harmed.name}')}.")
+        lines += self._subgroups()
         support = self.policies[self.candidate].support
         if support is not None:
-            lines += ["", f"Support of {one_line(self.candidate)}:"]
+            lines += ["", f"What {one_line(self.candidate)} chooses at the steps of the log:"]
             lines += _table(
                 [
-                    ("action", "logged", "wanted", "impossible", "largest weight"),
+                    ("action", "steps that took it", "wanted", "never possible", "largest weight"),
                     *(
-                        (one_line(a.name), f"{a.logged}", f"{a.wanted:.3f}", f"{a.unsupported:.3f}", f"{a.largest:.1f}")
+                        (
+                            one_line(a.name),
+                            f"{a.logged}",
+                            f"{100 * a.wanted:.1f}%",
+                            f"{100 * a.unsupported:.1f}%",
+                            f"{a.largest:.1f}",
+                        )
                         for a in support.actions
                     ),
                 ]
             )
             size = f"{support.questions} questions, {support.episodes} runs, {support.steps} steps"
             lines += ["", f"{size}; {100 * LEVEL:.0f}% intervals; {METHOD}; seed {self.seed}."]
-        lines.append("Only the choice of route is evaluated, with the queries as they were logged.")
-        lines.append(one_line(f"=> {self.promotion}."))
+        if gate and len(self.policies) > 1:
+            lines.append(one_line(f"=> {self.promotion}."))
         return "\n".join(lines) + "\n"
+
+    def _subgroups(self) -> list[str]:
+        if not self.groups:
+            return []
+        head = ("subgroup", "reward per run", "gain over the log", "SNIPS", "ESS", "runs")
+        rows = [
+            (one_line(f"{one.kind}: {one.name}"), *_cells(one.estimate), _runs(one.estimate)) for one in self.groups
+        ]
+        harmed = [one_line(f"{one.kind}: {one.name}") for one in self.groups if one.is_harmed]
+        return [
+            "",
+            f"{one_line(self.candidate)} by subgroup:",
+            *_table([head, *rows]),
+            *(f"  Worse than the log for {name}." for name in harmed),
+        ]
 
 
 def report(
@@ -135,17 +154,14 @@ def report(
         raise ConfigError(f"The log has no subgroups {missing[0]!r}; it has {', '.join(logged.kinds) or 'none'}.")
     order = [candidate, *(name for name in targets if name != candidate)]
     simple = {name: targets[name] for name in order[1:]}
-    costs: dict[str, Interval | CannotTell] = {}
-    if logged.cost is not None:
-        spent = logged.with_reward(logged.cost)
-        for name in order:
-            one = evaluate(spent, targets[name], seed=seed, rules=rules)
-            costs[name] = one.value if isinstance(one, Estimate) else one
+    policies = {name: evaluate(logged, targets[name], seed=seed, rules=rules) for name in order}
+    spent = None if logged.cost is None else logged.with_reward(logged.cost)
     return Report(
         candidate=candidate,
-        policies={name: evaluate(logged, targets[name], seed=seed, rules=rules) for name in order},
-        costs=costs,
+        policies=policies,
+        costs={} if spent is None else {name: _cost(spent, targets[name], one, seed) for name, one in policies.items()},
         logged=interval(on_policy(logged), seed=seed),
+        logged_cost=None if spent is None else interval(on_policy(spent), seed=seed),
         groups=tuple(
             Group(kind, name, one)
             for kind in shown
@@ -157,12 +173,20 @@ def report(
     )
 
 
+def _cost(spent: Logged, target: ArrayLike, told: Estimate | CannotTell, seed: int) -> Interval | CannotTell:
+    if isinstance(told, CannotTell):
+        return told
+    return interval(
+        pseudo_values(spent, check_target(spent, target), seed=seed), seed=seed, effective=told.support.effective
+    )
+
+
 def _told(one: Estimate | CannotTell | Interval) -> dict[str, Any]:
     return {**({"cannot_tell": one.rule} if isinstance(one, CannotTell) else {}), **asdict(one)}
 
 
-def _untold(one: Estimate | CannotTell) -> bool:
-    return isinstance(one, CannotTell)
+def _usd(cost: Interval | CannotTell | None) -> str:
+    return f"{cost.value:.5f}" if isinstance(cost, Interval) else ""
 
 
 def _cells(one: Estimate | CannotTell) -> tuple[str, str, str, str]:

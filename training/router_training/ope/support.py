@@ -128,20 +128,20 @@ def failed(support: Support, logged: Logged, rules: Rules) -> tuple[Rule, str] |
         (
             "support",
             support.unsupported > rules.unsupported,
-            f"the log never tries {_missing(support)} where the target does "
-            f"({100 * support.unsupported:.1f}% of the target's choices)",
+            f"the log never does {_missing(support)} where this policy would "
+            f"({100 * support.unsupported:.1f}% of its choices)",
         ),
         (
             "ess",
             support.ess < rules.ess,
             f"the effective sample size is {100 * support.ess:.1f}% of the runs; it takes {100 * rules.ess:.0f}%, so "
-            "the target is too far from the policy that made the log",
+            "what this policy does was hardly ever done in the log; record with more exploration, or another policy",
         ),
         (
             "effective",
             support.effective < rules.effective,
             f"the log counts for this target as {math.floor(support.effective)} questions; it takes "
-            f"{rules.effective:.0f}",
+            f"{rules.effective:.0f}; record more questions, or with more exploration",
         ),
         (
             "share",
