@@ -93,10 +93,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--logs", type=int, default=1000, help="logs of each row")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--questions", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--only", default="", help="candidates with this in their name")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}; {options.logs} logs a row; seeds are fixed.")
     must_not = (*MUST_NOT, "two steps, equal")
-    cells = [Cell(name, size) for name in (*must_not, *tuple(SOURCES)[6:]) for size in SIZES]
+    names = [name for name in (*must_not, *tuple(SOURCES)[6:]) if options.only in name]
+    cells = [Cell(name, size) for name in names for size in options.questions]
     print(f"{'candidate':36s} questions  promote  keep  cannot tell")
     worst = 0.0
     with ProcessPoolExecutor(options.processes) as pool:

@@ -16,10 +16,11 @@ from router_graph.trajectories.records import RunRecord
 from router_graph.view import View
 from router_training.errors import ConfigError, DataError
 from router_training.ope.estimate import CannotTell
-from router_training.ope.from_runs import Target, Used, from_runs
+from router_training.ope.from_runs import Target, from_runs
 from router_training.ope.policy_target import target_of
 from router_training.ope.report import Report, report
 from router_training.ope.rules import DEFAULT, Rules
+from router_training.ope.used import Used
 from router_training.rewards.scoring import RewardRecord
 
 

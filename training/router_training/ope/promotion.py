@@ -76,7 +76,7 @@ def promotion(
     """`gate` by an estimate from a log; "cannot tell" where the log does not say enough of one of the policies."""
     values = _values(logged, candidate, seed, rules)
     if isinstance(values, CannotTell):
-        return Promotion("cannot tell", "", f"the log cannot judge it: {values.reason}", (), seed)
+        return Promotion("cannot tell", "", f"the log cannot judge the candidate: {values.reason}", (), seed)
     known, unknown = {}, {}
     for name, target in simple.items():
         one = _values(logged, target, seed, rules)
