@@ -43,7 +43,8 @@ def ope(
     polyroute train ope runs --policy local:policy --against handbook:handbook.json
 
     The log must know how likely its choices were, as with --explore 0.1 or a local
-    policy that draws. Runs of questions that the policy was trained on are left out.
+    policy that draws. Runs of questions that a local policy was trained on are left out;
+    judge a handbook or kNN on another log than its own, which flatters it.
     """
     from kb_tools import terminal
     from router_training import cli_log, cli_ope_print, cli_print

@@ -80,6 +80,8 @@ def report(
     seen, fresh = cli_log.sides(log, policy)
     known = fresh if limit is None else fresh[:limit]
     policies = policies_of([candidate, *(against or ())], known, pool=opened_pool(pool))
+    if not seen and not against:
+        terminal.note("The handbook and the kNN are learned from the runs that they are judged on, which favours them.")
     files = {} if against else _fitted(seen or log, questions, policy, policies)
     with cli_print.progress("decisions") as tick:
         told = estimated(known, found, candidate, policies, protocol=protocol, seed=seed, worth=worth, tick=tick)
