@@ -247,6 +247,18 @@ def test_no_model_and_nowhere_to_put_it_are_said(log: Path, scores: Path, tmp_pa
     assert "cannot be loaded" in complaint("rft", log, "--model", tmp_path, "--scores", scores, "--dry-run")
 
 
+def test_a_model_that_is_no_folder_is_said_and_not_asked_for_at_the_hub(
+    log: Path, scores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def connected(*given: object, **more: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.getaddrinfo", connected)
+    for name in ("mistyped/base", tmp_path / "nothing"):
+        said = complaint("rft", log, "--model", name, "--scores", scores, "--dry-run")
+        assert said.startswith(f"There is no folder {str(name)!r}; give that of a model")
+
+
 def test_help_comes_without_the_libraries_that_train():
     code = (
         "import sys\nfrom router_graph.cli import app\n"

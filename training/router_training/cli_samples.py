@@ -126,12 +126,14 @@ def tokenizer_of(model: str | None) -> Any:
     if model is None:
         raise ConfigError("Which model is to be trained is not told; give its folder, as in --model base.")
     from router_training.trainers.environment import quieten
+    from router_training.trainers.loading import check_folder
 
+    check_folder(model)
     quieten()
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(model)
+        return AutoTokenizer.from_pretrained(model, local_files_only=True)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise ConfigError(f"The tokenizer of {model!r} cannot be loaded ({reason}); give a model's folder.") from None

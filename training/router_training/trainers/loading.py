@@ -9,6 +9,15 @@ from router_training.errors import ConfigError
 from router_training.trainers.config import Lora, OfflineConfig
 
 
+def check_folder(model: str | Path) -> None:
+    """Raise `ConfigError` where a model is no folder. Nothing is asked of the hub, which would hear of the name."""
+    if not Path(model).is_dir():
+        raise ConfigError(
+            f"There is no folder {str(model)!r}; give that of a model with its tokenizer. A model of the hub comes into "
+            "one by `hf download NAME --local-dir FOLDER`."
+        )
+
+
 def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
     """The model and its tokenizer, from a folder where one is given. Raises `ConfigError` where it cannot be loaded.
 
@@ -18,9 +27,12 @@ def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
 
     set_seed(config.seed)
     if isinstance(model, str | Path):
+        check_folder(model)
         try:
-            tokenizer = tokenizer or AutoTokenizer.from_pretrained(str(model))
-            model = AutoModelForCausalLM.from_pretrained(str(model), dtype="float32", use_safetensors=True)
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(str(model), local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                str(model), dtype="float32", use_safetensors=True, local_files_only=True
+            )
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(f"The model {str(model)!r} cannot be loaded ({reason}); give a folder of one.") from error
