@@ -16,6 +16,7 @@ import pytest
 from router_training.errors import ConfigError, DataError, TokensError
 from router_training.trainers.config import OfflineConfig, OfflineGrpo, Rft
 from router_training.trainers.offline import train_offline
+from router_training.trainers.online_config import OnlineConfig
 from router_training.trainers.verify import check_logprobs, difference
 from support.offline_samples import judged, tiny
 
@@ -64,6 +65,11 @@ def test_the_naive_form_is_allowed_for_one_epoch(tmp_path: Path) -> None:
         ({"dataset_kwargs": {}}, "the method sets it"),
         ({"bf16": True}, "trains in float32"),
         ({"lr_scheduler_type": "spiral"}, "trl: .*spiral"),
+        ({"learning_rate": "fast"}, "trl.learning_rate is 'fast'; it must be a valid number"),
+        ({"learning_rate": math.nan}, "trl.learning_rate is nan; it must be a finite number"),
+        ({"num_train_epochs": None}, "trl.num_train_epochs is None; it must be a valid number"),
+        ({"max_steps": [3]}, r"trl.max_steps is \[3\]; it must be a valid integer"),
+        ({"per_device_train_batch_size": 0}, "trl.per_device_train_batch_size is 0; it must be 1 or more"),
     ],
 )
 def test_an_argument_of_trl_that_is_wrong_is_named(trl: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -130,6 +136,19 @@ def test_other_weights_do_not_matter_to_a_method_that_does_not_use_the_log_probs
 def test_a_log_that_teaches_a_method_nothing_is_refused(objective: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=said):
         train(tmp_path, {"objective": objective})
+
+
+@pytest.mark.parametrize("targets", ["nothing", ["nothing"]])
+def test_an_adapter_of_layers_that_the_model_lacks_is_refused(targets: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"names no layer of the model; it has .*q_proj.* or take"):
+        train(tmp_path, {"lora": {"targets": targets}})
+
+
+@pytest.mark.parametrize("settings", [{"seed": 2**32}, {"threads": 100_000}])
+def test_a_number_that_a_library_breaks_on_is_refused(settings: dict[str, Any]) -> None:
+    for kind in (OfflineConfig, OnlineConfig):
+        with pytest.raises(ConfigError, match="less than"):
+            kind(**settings)
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from router_training.errors import ConfigError
 from router_training.trainers.config import OfflineConfig, OfflineGrpo
+from router_training.trainers.trl_values import fitted
 
 CHECKPOINTS = "checkpoints"
 _FIXED = {
@@ -52,8 +53,9 @@ def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **ow
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"see trl.{kind.__name__}."
             raise ConfigError(f"trl.{key} is no argument of {kind.__name__}; {hint}")
-    on_gpu = torch.cuda.is_available() and not config.trl.get("use_cpu", False)
-    if config.trl.get("bf16") and not on_gpu:
+    told = fitted(kind, config.trl)
+    on_gpu = torch.cuda.is_available() and not told.get("use_cpu", False)
+    if told.get("bf16") and not on_gpu:
         raise ConfigError("trl.bf16 is for a GPU; on a CPU a policy trains in float32, so leave it out.")
     defaults = {
         "bf16": on_gpu and torch.cuda.is_bf16_supported(),
@@ -61,7 +63,7 @@ def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **ow
         "logging_steps": 1,
         "dataloader_pin_memory": on_gpu,
     }
-    if "gradient_checkpointing" in config.trl:  # its older name
+    if "gradient_checkpointing" in told:  # its older name
         del defaults["activation_checkpointing"]
     fixed = {
         "output_dir": str(folder / CHECKPOINTS),
@@ -79,7 +81,7 @@ def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **ow
         "save_total_limit": config.save.keep,
     }
     try:
-        made = kind(**{key: value for key, value in {**defaults, **config.trl, **fixed, **own}.items() if key in known})
+        made = kind(**{key: value for key, value in {**defaults, **told, **fixed, **own}.items() if key in known})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
     check_boundaries(config, updates_per_epoch(made, samples), made)

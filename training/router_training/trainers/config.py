@@ -210,8 +210,8 @@ class OfflineConfig(Part):
     lora: Lora | None = None
     save: Save = Save()
     policy: Spoken = Spoken()
-    seed: int = Field(default=0, ge=0)
-    threads: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """Of torch, on a CPU; None leaves them alone."""
     trl: dict[str, Any] = Field(default_factory=dict)
     """Passed to TRL's SFTConfig, DPOConfig or KTOConfig: learning_rate, num_train_epochs,
@@ -227,4 +227,4 @@ class OfflineConfig(Part):
 
 
 def _is_at_most_one(epochs: Any, trl: dict[str, Any]) -> bool:
-    return isinstance(epochs, int | float) and epochs <= 1 and int(trl.get("max_steps") or -1) <= 0
+    return isinstance(epochs, int | float) and epochs <= 1 and trl.get("max_steps") in (None, 0, -1)

@@ -13,8 +13,8 @@ def check_folder(model: str | Path) -> None:
     """Raise `ConfigError` where a model is no folder. Nothing is asked of the hub, which would hear of the name."""
     if not Path(model).is_dir():
         raise ConfigError(
-            f"There is no folder {str(model)!r}; give that of a model with its tokenizer. A model of the hub comes into "
-            "one by `hf download NAME --local-dir FOLDER`."
+            f"There is no folder {str(model)!r}; give that of a model with its tokenizer. A model of the hub comes "
+            "into one by `hf download NAME --local-dir FOLDER`."
         )
 
 
@@ -42,21 +42,36 @@ def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def adapter(lora: Lora | None) -> Any:
-    """peft's settings. Raises `ConfigError` without peft."""
+def adapter(lora: Lora | None, model: Any) -> Any:
+    """peft's settings. Raises `ConfigError` without peft, and where the model has no such layers."""
     if lora is None:
         return None
     try:
         from peft import LoraConfig
     except ImportError as error:
         raise ConfigError("lora needs peft: pip install 'polyroute[train]' peft.") from error
-    return LoraConfig(
+    made = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
         task_type="CAUSAL_LM",
     )
+    if lora.targets != "all-linear":
+        _check_targets(made, model)
+    return made
+
+
+def _check_targets(made: Any, model: Any) -> None:
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    names = [name for name, _ in model.named_modules()]
+    if not any(check_target_module_exists(made, name) for name in names):
+        layers = sorted({last for name in names if (last := name.rpartition(".")[2]).endswith("_proj")})
+        there_is = f"it has {', '.join(layers)}, or take" if layers else "take"
+        raise ConfigError(
+            f"lora.targets {made.target_modules!r:.80} names no layer of the model; {there_is} all-linear."
+        )
 
 
 def own_progress(trainer: Any) -> None:

@@ -99,7 +99,7 @@ def _trainer(
     common: dict[str, Any] = {
         "model": model,
         "processing_class": tokenizer,
-        "peft_config": loading.adapter(config.lora),
+        "peft_config": loading.adapter(config.lora, model),
         "callbacks": list(callbacks),
     }
     if isinstance(goal, Dpo):

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from router_training.errors import ConfigError
 from router_training.trainers.config import Lora, Part, RewardChoice, Save, Spoken
+from router_training.trainers.trl_values import fitted
 
 _FIXED = frozenset(
     "output_dir save_steps save_strategy save_total_limit seed data_seed report_to push_to_hub num_generations "
@@ -39,8 +40,8 @@ class OnlineConfig(Part):
     lora: Lora | None = None
     save: Save = Save()
     policy: Spoken = Spoken()
-    seed: int = Field(default=0, ge=0)
-    threads: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """Of torch, on a CPU; None leaves them alone."""
     trl: dict[str, Any] = Field(default_factory=dict)
     """Passed to TRL's GRPOConfig: learning_rate, loss_type, beta and so on."""
@@ -64,7 +65,8 @@ def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see trl.GRPOConfig."
             raise ConfigError(f"trl.{key} is no argument of GRPOConfig; {hint}")
-    on_gpu = torch.cuda.is_available() and not config.trl.get("use_cpu", False)
+    told = fitted(GRPOConfig, config.trl)
+    on_gpu = torch.cuda.is_available() and not told.get("use_cpu", False)
     given: dict[str, Any] = {
         "beta": 0.0,
         "loss_type": "dapo",
@@ -78,7 +80,7 @@ def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
         "router_aux_loss_coef": 0.0,
         "top_k": 0,
         "top_p": 1.0,
-        **config.trl,
+        **told,
         "output_dir": str(folder),
         "per_device_train_batch_size": config.groups * config.samples,
         "num_generations": config.samples,

@@ -93,7 +93,7 @@ def train_step_grpo(
         args=grpo_arguments(config, folder / "checkpoints"),
         train_dataset=book.dataset(),
         processing_class=tokenizer,
-        peft_config=loading.adapter(config.lora),
+        peft_config=loading.adapter(config.lora, model),
         callbacks=list(callbacks),
     )
     loading.own_progress(trainer)
