@@ -151,6 +151,32 @@ def test_a_number_that_a_library_breaks_on_is_refused(settings: dict[str, Any]) 
             kind(**settings)
 
 
+def test_a_damaged_model_is_refused_and_so_is_one_without_all_of_its_weights(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    model, tokenizer = tiny()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    tensors = load_file(weights)
+    tensors.pop(next(key for key in tensors if "norm" in key))
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"lack 1 of the model's tensors, such as .*norm"):
+        train(tmp_path / "a", {}, model=tmp_path)
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        train(tmp_path / "a", {}, model=tmp_path)
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_tokenizer_without_an_end_is_refused_where_it_is_needed(method: str, tmp_path: Path) -> None:
+    model, tokenizer = tiny()
+    samples = judged(model, tokenizer)
+    tokenizer.eos_token = None
+    with pytest.raises(ConfigError, match=f"no token that ends a reply, which {method} needs"):
+        train_offline(samples, OfflineConfig(objective={"method": method}), model, tokenizer, tmp_path)
+
+
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be loaded"):
         train(tmp_path / "a", {}, model=tmp_path)

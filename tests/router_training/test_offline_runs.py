@@ -117,6 +117,35 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         train_offline(fewer, config("awr", save={"every": 1}), model, tokenizer, done, resume=True)
 
 
+def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> None:
+    settings = config("awr", save={"every": 2, "keep": 9})
+    straight = trained(tmp_path / "straight", settings)
+    shutil.copytree(straight / "checkpoints", tmp_path / "killed" / "checkpoints")
+    torn = tmp_path / "killed" / "checkpoints" / "checkpoint-6"
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"):
+        (torn / name).unlink()
+    assert same(trained(tmp_path / "killed", settings, resume=True), straight)
+
+
+def test_what_a_run_left_behind_is_not_mixed_with_another(tmp_path: Path) -> None:
+    done = trained(tmp_path / "a", config("awr", save={"every": 2}))
+    shutil.copytree(done / "checkpoints", tmp_path / "broken" / "checkpoints")
+    with pytest.raises(ConfigError, match="the checkpoints of a run that broke off; go on from them with resume"):
+        trained(tmp_path / "broken", config("awr", seed=1))
+
+
+def test_a_model_is_never_written_over(tmp_path: Path) -> None:
+    model, tokenizer = tiny()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    was = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="holds a model, which would be written over"):
+        trained(tmp_path, config())
+    assert (tmp_path / "model.safetensors").read_bytes() == was
+    with pytest.raises(ConfigError, match="is a file; give a folder"):
+        trained(tmp_path / "config.json", config())
+
+
 def test_a_policy_is_never_written_over(tmp_path: Path) -> None:
     trained(tmp_path, config())
     with pytest.raises(ConfigError, match="holds a policy already"):

@@ -126,17 +126,22 @@ def tokenizer_of(model: str | None) -> Any:
     if model is None:
         raise ConfigError("Which model is to be trained is not told; give its folder, as in --model base.")
     from router_training.trainers.environment import quieten
-    from router_training.trainers.loading import check_folder
+    from router_training.trainers.loading import check_folder, first_line
 
     check_folder(model)
     quieten()
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(model, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise ConfigError(f"The tokenizer of {model!r} cannot be loaded ({reason}); give a model's folder.") from None
+        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    except Exception as error:  # damaged files raise what their readers raise
+        raise ConfigError(
+            f"The tokenizer of {model!r} cannot be loaded ({first_line(error)}); give a model's folder."
+        ) from None
+    # Without its files transformers makes up a tokenizer of the model's class that knows no words.
+    if tokenizer.get_vocab().keys() <= tokenizer.get_added_vocab().keys():
+        raise ConfigError(f"The model {model!r} comes without a tokenizer; save it into the same folder.")
+    return tokenizer
 
 
 def protocol_of(name: str) -> Any:

@@ -18,6 +18,12 @@ def check_folder(model: str | Path) -> None:
         )
 
 
+def first_line(error: BaseException) -> str:
+    """What is wrong, of what may be a page."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
     """The model and its tokenizer, from a folder where one is given. Raises `ConfigError` where it cannot be loaded.
 
@@ -26,16 +32,23 @@ def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
     set_seed(config.seed)
+    given = model
     if isinstance(model, str | Path):
         check_folder(model)
         try:
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(str(model), local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                str(model), dtype="float32", use_safetensors=True, local_files_only=True
+            model, found = AutoModelForCausalLM.from_pretrained(
+                str(model), dtype="float32", use_safetensors=True, local_files_only=True, output_loading_info=True
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(f"The model {str(model)!r} cannot be loaded ({reason}); give a folder of one.") from error
+        except Exception as error:  # damaged files raise what their readers raise
+            raise ConfigError(
+                f"The model {str(given)!r} cannot be loaded ({first_line(error)}); give a folder of one."
+            ) from error
+        if lacking := sorted(found["missing_keys"]):
+            raise ConfigError(
+                f"The weights in {str(given)!r} lack {len(lacking):,} of the model's tensors, such as {lacking[0]}; "
+                "they would be random: save the model anew."
+            )
     if tokenizer is None:
         raise ConfigError("A model in memory needs its tokenizer beside it.")
     model.__dict__.pop("forward", None)  # TRL's, of an earlier run: in a copy it would run the original's weights

@@ -48,6 +48,7 @@ def train_offline(
     from router_training.trainers import loading, verify
 
     model, tokenizer = loading.load(model, tokenizer, config)
+    _check_end(config, tokenizer)
     verify.check_fits([one.sample for one in fit], model, tokenizer)
     trainer, used = _trainer(fit, config, model, tokenizer, folder, left, callbacks)
     _check_merging(config, trainer)
@@ -133,6 +134,14 @@ def _short_enough(samples: Sequence[Judged], most: int | None, left: Left) -> li
     return fit
 
 
+def _check_end(config: OfflineConfig, tokenizer: Any) -> None:
+    if isinstance(config.objective, Dpo | Kto) and tokenizer.eos_token is None:
+        raise ConfigError(
+            f"The tokenizer has no token that ends a reply, which {config.objective.method} needs; set its eos_token, "
+            "and save it again."
+        )
+
+
 def _check_adapter(config: OfflineConfig, base: str) -> None:
     if config.lora is not None and not config.lora.merge and not Path(base or "?").is_dir():
         raise ConfigError(
@@ -158,7 +167,8 @@ def _checkpoint(folder: Path, config: OfflineConfig, data: str, per_epoch: int, 
         place.mkdir(parents=True, exist_ok=True)
         (place / _RUN).write_text(json.dumps(mark, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return None
-    found = sorted((int(one.name.rpartition("-")[2]), one) for one in place.glob("checkpoint-*"))
+    whole = (one.parent for one in place.glob("checkpoint-*/trainer_state.json"))  # which is written last
+    found = sorted((int(one.name.rpartition("-")[2]), one) for one in whole)
     if not found:
         raise ConfigError(f"{folder} has no checkpoint to go on from; train without resume, with save.every set.")
     was = json.loads((place / _RUN).read_text(encoding="utf-8"))

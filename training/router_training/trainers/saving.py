@@ -61,9 +61,18 @@ class Made:
 
 
 def check_room(folder: Path) -> None:
-    """Raise `ConfigError` where the folder already holds a policy, which would be lost."""
+    """Raise `ConfigError` where what the folder already holds would be lost, or be taken for this run's."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; give a folder that is new, or empty.")
     if (folder / CARD).exists():
         raise ConfigError(f"{folder} holds a policy already; give another folder, or remove it first.")
+    if (folder / "config.json").exists() or any(folder.glob("*.safetensors")):
+        raise ConfigError(f"{folder} holds a model, which would be written over; give another folder.")
+    if any(folder.glob("checkpoints/checkpoint-*/trainer_state.json")):  # which is written last
+        raise ConfigError(
+            f"{folder} holds the checkpoints of a run that broke off; go on from them with resume, or remove them "
+            "first."
+        )
 
 
 def save_policy(trainer: Any, tokenizer: Any, folder: Path, made: Made) -> Path:
