@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from kb_tools import Catalog, Passage
 from mote_backend import planted
 from mote_backend.ftri.prompts import PromptSet
 from router_graph.settings_live import load_router
+from support.world_logs import world_log
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -102,3 +104,15 @@ def test_settings_of_the_examples_are_read_whole(tmp_path: Path) -> None:
         assert list(router.resources.knowledge) == ["pictures", "tables"]
         assert router.resources.pool is not None and set(router.resources.pool.cards) == {"fast", "strong", "local"}
         assert router.settings.exclusions[0].models == ["fast", "strong"]
+
+
+def test_a_toy_base_can_be_trained_on_the_log_that_it_was_made_of(tmp_path: Path) -> None:
+    world_log(tmp_path / "runs", questions=12)
+    assert run("toy_base.py", tmp_path, "runs", "base", quiet=False).startswith("base: ")
+    given = ["train", "sft", "runs", "--model", "base", "--dry-run", "--json", "split.held_out=0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "router_graph.cli", *given], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told["trained"] > 0
+    assert not any("<|unknown|>" in span["text"] for one in told["shown"] for span in one["spans"])
