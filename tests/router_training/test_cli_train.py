@@ -227,6 +227,13 @@ def test_a_log_in_which_nothing_was_tried_twice_teaches_nothing_by_comparison(ba
     assert "two different rewards" in said or "do the rewards of two replies differ" in said
 
 
+def test_a_log_whose_samples_are_all_left_out_says_so_and_not_that_it_has_no_scores(
+    log: Path, base: Path, scores: Path
+):
+    said = complaint("rft", log, "--model", base, "--scores", scores, "--dry-run", BRIEF, "data.most_tokens=2")
+    assert re.fullmatch(r"There is no sample to train on: left out are [\d,]+ longer than 2 tokens\.", said)
+
+
 def test_several_files_of_scores_must_be_chosen_from(log: Path, base: Path, tmp_path: Path):
     folder = tmp_path / "log"
     world_log(folder, questions=10)

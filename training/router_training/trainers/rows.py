@@ -17,12 +17,7 @@ from router_training.credit.assign import By, credit
 from router_training.credit.groups import by_state, group_ids
 from router_training.data.samples import Left, Sample
 from router_training.errors import DataError
-<<<<<<< HEAD
-from router_training.rewards.reward import WHOLE_RUN
-from router_training.rewards.scoring import RewardRecord, by_place
-=======
 from router_training.rewards.scoring import RewardRecord
->>>>>>> a760186 (Credit by step, by episode or by both is a setting of the recipes: the trainers compare samples by the one implementation in credit/)
 from router_training.trainers.config import Awr, OfflineGrpo, Rft
 
 
@@ -68,18 +63,7 @@ def judge(
     """Join samples with their scores and advantages, as `router_training.credit.assign.credit` gives them.
 
     `group` names what a step is compared with. Samples that nothing was said of are counted in `left`. Raises
-<<<<<<< HEAD
     `DataError` where there are samples, and none was scored, or the scores are of two versions.
-    """
-    left = left or Left()
-    known = {run.run_id: run for run in runs}
-    worth = {place: one.total for place, one in by_place(scores).items()}
-    found: list[Judged] = []
-    for sample in samples:
-        reward = worth.get((sample.run_id, sample.number), worth.get((sample.run_id, WHOLE_RUN), math.nan))
-        if math.isnan(reward):
-=======
-    `DataError` where none was scored.
     """
     left, found, known = left or Left(), list(samples), {run.run_id: run for run in runs}
     states = {(one.run_id, one.number): group(known[one.run_id], one.number) for one in found}
@@ -105,7 +89,6 @@ def judge(
     for sample in found:
         key = sample.run_id, sample.number
         if (n := place.get(key)) is None:
->>>>>>> a760186 (Credit by step, by episode or by both is a setting of the recipes: the trainers compare samples by the one implementation in credit/)
             left.counts["without a score"] += 1
             continue
         facts = float(given.worth[n]), states[key], float(given.advantages[n]), bool(given.mask[n])
