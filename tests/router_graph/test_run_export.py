@@ -208,6 +208,16 @@ def test_what_is_there_is_only_overwritten_where_that_is_wanted(tmp_path: Path):
         assert export(runs, form, tmp_path / name, overwrite=True).count
 
 
+def test_no_folder_is_overwritten_that_was_not_exported_and_least_of_all_the_log(tmp_path: Path):
+    write(tmp_path / "log", whole_run("a"))
+    runs = runs_in(tmp_path / "log")
+    before = sorted((tmp_path / "log").rglob("*"))
+    for form in FORMS:
+        with pytest.raises(LogError, match=r"log is a folder, and none that was exported, .* name another\.$"):
+            export(runs, form, tmp_path / "log", overwrite=True)
+    assert before and sorted((tmp_path / "log").rglob("*")) == before
+
+
 def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path):
     write(tmp_path / "log", whole_run("a"))
     (run,) = runs_in(tmp_path / "log")

@@ -41,13 +41,16 @@ def export(runs: Iterable[RunRecord], to: Form, path: str | Path, *, overwrite: 
     """Write runs for another tool; see the modules of this package for each form. `atif` makes a folder, others a file.
 
     Nothing stands at the path before all of it is written. Raises `LogError` where something is there already and may
-    not be overwritten, where it cannot be written, and where no run can be said in this form.
+    not be overwritten (a folder never is, but an export's), where it cannot be written, and where no run can be said
+    in this form.
     """
     if to not in FORMS:
         raise LogError(f"Runs cannot be exported to {to!r}; there is {', '.join(FORMS)}.")
     goal, skipped = Path(path), Counter[str]()
     if goal.exists() and not overwrite:
         raise LogError(f"{goal} is there already; name another, or allow to overwrite it.")
+    if goal.is_dir() and not (to == "atif" and _is_export(goal)):
+        raise LogError(f"{goal} is a folder, and none that was exported, so that it is not overwritten; name another.")
     try:
         with _whole(goal) as new:
             count = _writer(to)(runs, new, skipped)
@@ -76,6 +79,11 @@ def _whole(goal: Path) -> Iterator[Path]:
         new.replace(goal)
     finally:
         _remove(new)
+
+
+def _is_export(folder: Path) -> bool:
+    """It holds nothing but documents, as `atif` leaves them."""
+    return all(one.suffix == ".json" and one.is_file() for one in folder.iterdir())
 
 
 def _remove(path: Path) -> None:
