@@ -227,6 +227,13 @@ def test_a_log_in_which_nothing_was_tried_twice_teaches_nothing_by_comparison(ba
     assert "two different rewards" in said or "do the rewards of two replies differ" in said
 
 
+def test_what_is_no_log_and_what_is_no_text_are_said(log: Path, base: Path, tmp_path: Path):
+    assert complaint("rft", tmp_path / "no", "--model", base, "--dry-run").startswith(f"There is no {tmp_path / 'no'};")
+    (tmp_path / "scores.jsonl").write_bytes(b"\xff\xfe")
+    said = complaint("rft", log, "--model", base, "--scores", tmp_path / "scores.jsonl", "--dry-run", BRIEF)
+    assert said.startswith(f"Line 1 of {tmp_path / 'scores.jsonl'} is no score")
+
+
 def test_a_log_whose_samples_are_all_left_out_says_so_and_not_that_it_has_no_scores(
     log: Path, base: Path, scores: Path
 ):

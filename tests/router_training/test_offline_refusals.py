@@ -61,6 +61,7 @@ def test_the_naive_form_is_allowed_for_one_epoch(tmp_path: Path) -> None:
         ({"learning_rte": 1}, r"trl\.learning_rte is no argument of SFTConfig; did you mean 'learning_rate'\?"),
         ({"output_dir": "x"}, r"trl\.output_dir cannot be set here"),
         ({"report_to": "all"}, "nothing is sent anywhere"),
+        ({"hub_token": "hf_secret"}, r"hub_token cannot be set here: nothing is sent anywhere"),
         ({"save_steps": 3}, r"set save\.every"),
         ({"dataset_kwargs": {}}, "the method sets it"),
         ({"bf16": True}, "trains in float32"),

@@ -46,13 +46,15 @@ def questions_of(path: Path | None) -> Questions:
 
 
 def scores_path(log: Path, given: Path | None, version: str = "") -> Path:
-    """The file of scores that is meant. Raises `DataError` where there is none, or several."""
+    """The file of scores that is meant. Raises `DataError` where there is none, or several, or no log."""
     from router_training.rewards.saved import FOLDER
 
     if given is not None:
         if not given.is_file():
             raise DataError(f"There are no scores in {given}; write them with `polyroute train reward {log}`.")
         return given
+    if not log.exists():
+        raise DataError(f"There is no {log}; give the folder that runs were recorded in, or one of its shards.")
     folder = (log if log.is_dir() else log.parent) / FOLDER
     found = sorted(one for one in folder.glob("*") if one.suffix in (".jsonl", ".parquet"))
     if version:

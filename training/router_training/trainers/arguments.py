@@ -24,6 +24,7 @@ _FIXED = {
     "report_to": "nothing is sent anywhere",
     "disable_tqdm": "progress is shown by a bar of its own",
     "push_to_hub": "nothing is sent anywhere",
+    "hub_token": "nothing is sent anywhere, and settings are kept with the policy",
     "max_length": "set data.most_tokens, which leaves long samples out and never cuts them",
     "truncation_mode": "samples are never cut",
     "beta": "set objective.beta",

@@ -37,13 +37,14 @@ def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
         check_folder(model)
         try:
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(str(model), local_files_only=True)
-            model, found = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 str(model), dtype="float32", use_safetensors=True, local_files_only=True, output_loading_info=True
             )
         except Exception as error:  # damaged files raise what their readers raise
             raise ConfigError(
                 f"The model {str(given)!r} cannot be loaded ({first_line(error)}); give a folder of one."
             ) from error
+        model, found = loaded
         if lacking := sorted(found["missing_keys"]):
             raise ConfigError(
                 f"The weights in {str(given)!r} lack {len(lacking):,} of the model's tensors, such as {lacking[0]}; "

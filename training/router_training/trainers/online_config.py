@@ -15,8 +15,8 @@ from router_training.trainers.config import Lora, Part, RewardChoice, Save, Spok
 from router_training.trainers.trl_values import fitted
 
 _FIXED = frozenset(
-    "output_dir save_steps save_strategy save_total_limit seed data_seed report_to push_to_hub num_generations "
-    "max_steps max_completion_length temperature remove_unused_columns".split()
+    "output_dir save_steps save_strategy save_total_limit seed data_seed report_to push_to_hub hub_token "
+    "num_generations max_steps max_completion_length temperature remove_unused_columns".split()
 )
 
 
