@@ -134,7 +134,10 @@ def test_a_recipe_trains_a_policy_that_says_what_it_was_made_of(log: Path, base:
     assert "holds a policy already" in complaint(*given)
 
 
-def test_a_teacher_is_imitated_without_scores(log: Path, base: Path):
+def test_a_teacher_is_imitated_without_scores(log: Path, base: Path, tmp_path: Path):
+    train("sft", log, "--model", base, "--out", tmp_path / "p", BRIEF, "trl.use_cpu=true", "trl.max_steps=1")
+    assert json.loads((tmp_path / "p" / "policy.json").read_text())["learned"]["method"] == "sft"
+    assert "| Method | sft |" in (tmp_path / "p" / "MODEL_CARD.md").read_text()
     told = json.loads(train("sft", log, "--model", base, "--dry-run", "--json", BRIEF, "split.held_out=0").stdout)
     assert told["trained"] > 0 and told["held_out_runs"] == 0 and {one["reward"] for one in told["shown"]} == {1.0}
 

@@ -138,10 +138,10 @@ def _train(method: str, params: dict[str, Any], *, imitate: bool = False) -> Non
         terminal.note("Nothing was trained (--dry-run).")
         return
     assert out is not None
-    _run(given, params, out)
+    _run(given, params, out, "sft" if imitate else method)
 
 
-def _run(given: Given, params: dict[str, Any], out: Path) -> None:
+def _run(given: Given, params: dict[str, Any], out: Path, method: str) -> None:
     from router_training.prepared import save_trained_on
     from router_training.trainers.offline import train_offline
 
@@ -153,6 +153,7 @@ def _run(given: Given, params: dict[str, Any], out: Path) -> None:
         out,
         resume=params["resume"],
         left=given.prepared.left,
+        method=method,
     )
     if int(os.environ.get("RANK", "0")):  # of several processes, the first tells
         return

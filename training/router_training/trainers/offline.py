@@ -28,15 +28,17 @@ def train_offline(
     *,
     resume: bool = False,
     left: Left | None = None,
+    method: str = "",
     about: Mapping[str, Any] | None = None,
     callbacks: Sequence[Any] = (),
 ) -> Path:
     """Train by `config.objective.method`, and save the policy in `folder`, which is returned.
 
     `model` is a causal model of transformers, which is changed, or the folder of one; `tokenizer` too may be None for
-    the one that lies there. `resume` goes on from the last checkpoint of the folder. `about` goes into the card.
-    Raises `DataError` where the samples teach nothing or do not fit the model, `TokensError` where they are of another
-    one, and `ConfigError` for settings that do not go together; all before anything is trained.
+    the one that lies there. `resume` goes on from the last checkpoint of the folder. `method` is what
+    the card calls it, if it is not the objective's; `about` goes into the card. Raises `DataError` where the samples
+    teach nothing or do not fit the model, `TokensError` where they are of another one, and `ConfigError` for settings
+    that do not go together; all before anything is trained.
     """
     quieten(config.threads)
     folder, left = Path(folder), left or Left()
@@ -65,7 +67,7 @@ def train_offline(
     point = _checkpoint(folder, config, data, updates_per_epoch(trainer.args, used), resume)
     outcome = trainer.train(resume_from_checkpoint=point)
     made = saving.Made(
-        method=config.objective.method,
+        method=method or config.objective.method,
         config=config,
         data=data,
         questions=_questions(fit),
