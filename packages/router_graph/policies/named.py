@@ -118,6 +118,15 @@ def _support(asked: _Asked) -> Policy:
     return Support(ranking=asked.ranking())
 
 
+def _cascade(asked: _Asked) -> Policy:
+    from router_graph.policies.cascade import SHIPPED, Cascade, chain_of, load
+
+    asked.needs_models()
+    fitted = load(asked.detail or SHIPPED)
+    cards = {} if asked.pool is None else asked.pool.cards
+    return Cascade(fitted, chain=chain_of(cards, fitted.chain), ranking=asked.ranking())
+
+
 def _llm(asked: _Asked) -> Policy:
     from router_graph.policies.chat import ChatPolicy
 
@@ -145,12 +154,13 @@ POLICIES: dict[str, tuple[str, Callable[[_Asked], Policy]]] = {
     "strongest": ("no retrieval: the strongest model, or where it cannot answer the next", _strongest),
     "random": ("no retrieval: any model, with logged probabilities", _random),
     "support": ("several models at once; the answer that most of them give", _support),
+    "cascade": ("a cheap model, and others only where its reply is not sure enough; or cascade:FILE", _cascade),
     "local": ("local:FOLDER, a policy that `polyroute train` has written", _local),
     "llm": ("llm:MODEL, or the model's name alone: this model of the pool decides", _llm),
 }
 """The policies that have names: what each does, in a few words, and what makes it."""
 
-_WITH_DETAIL = frozenset({"fanout", "gate", "handbook", "knn", "kb", "direct", "local", "llm"})
+_WITH_DETAIL = frozenset({"cascade", "fanout", "gate", "handbook", "knn", "kb", "direct", "local", "llm"})
 _ONLY_WITH_DETAIL = frozenset({"handbook", "knn", "kb", "local", "llm"})
 
 

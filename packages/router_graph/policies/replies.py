@@ -7,7 +7,7 @@ import re
 from router_graph.actions import RouteToLLM
 from router_graph.view import View
 
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_OPENED, _CLOSED = re.compile(r"<answer>", re.IGNORECASE), re.compile(r"</answer>", re.IGNORECASE)
 _TAG = re.compile(r"</?answer>", re.IGNORECASE)
 
 
@@ -22,8 +22,11 @@ def replies(view: View) -> dict[str, str]:
 
 def tagged_answer(reply: str) -> str | None:
     """What stands in the last `<answer>` of a reply, as models were taught to write it; None where there is none."""
-    found = _TAGGED.findall(reply)
-    return " ".join(found[-1].split()) if found else None
+    found, at = None, 0
+    # One pass: a pattern for both tags would look to the end again for each tag that is not closed.
+    while (opened := _OPENED.search(reply, at)) and (closed := _CLOSED.search(reply, opened.end())):
+        found, at = reply[opened.end() : closed.start()], closed.end()
+    return None if found is None else " ".join(found.split())
 
 
 def answer_in(reply: str) -> str:
