@@ -38,15 +38,15 @@ def named(spec, pool=POOL):
     return policy_named(spec, pool=pool, knowledge=["books", "tables"])
 
 
-@pytest.mark.parametrize("spec", [*NAMES, "support"])
+@pytest.mark.parametrize("spec", [*NAMES, "support", "cascade"])
 def test_a_name_makes_the_policy_that_calls_itself_so(spec):
     policy = named(spec)
     assert (policy.name, policy.decides_alone, policy.card) == (spec, True, None)
 
 
-@pytest.mark.parametrize("spec", [name for name in (*NAMES, "support") if ":fast" not in name])
+@pytest.mark.parametrize("spec", [name for name in (*NAMES, "support", "cascade") if ":fast" not in name])
 def test_policies_that_ask_models_say_that_there_is_no_pool_and_the_others_need_none(spec):
-    if spec in ("direct", "cheapest", "strongest", "random", "support"):
+    if spec in ("direct", "cheapest", "strongest", "random", "support", "cascade"):
         with pytest.raises(RouterError, match="there is no pool of models"):
             named(spec, pool=None)
     else:

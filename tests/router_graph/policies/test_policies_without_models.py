@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_graph.policies.cascade import Cascade, load
 from router_graph.policies.fanout import FanOut
 from router_graph.policies.gate import Gate, Thresholds
 from router_graph.policies.models import Cheapest, Direct, RandomModel, Strongest
@@ -16,6 +17,7 @@ from router_graph.view import View
 from support.views import observations, problems, view_of, views, walk
 
 POLICIES: dict[str, ChoicePolicy] = {
+    "cascade": Cascade(load(), chain=["fast", "m.2"]),
     "direct": Direct(),
     "direct:fast": Direct("fast"),
     "cheapest": Cheapest(),

@@ -64,7 +64,9 @@ def heard(question: str, reply: str) -> Said:
     marked = untagged(reply)
     plain = marked.replace("**", "")
     tagged = tagged_answer(reply)
-    if tagged is None and len(reply.split()) <= _LONGEST:
+    if tagged is not None:
+        tagged = untagged(tagged).replace("**", "")
+    elif len(reply.split()) <= _LONGEST:
         tagged = plain
     found: dict[str, Span] = {}
     for mark, text in _texts(asked_for(question).kind, marked, plain, tagged or ""):
@@ -84,7 +86,11 @@ def heard(question: str, reply: str) -> Said:
 
 def candidates(said: Sequence[Said]) -> dict[str, str]:
     """The candidates of several replies: normalised text → as it is written where it is found first."""
-    return {key: span.text for one in reversed(said) for key, span in reversed(one.spans.items())}
+    found: dict[str, str] = {}
+    for one in said:
+        for key, span in one.spans.items():
+            found.setdefault(key, span.text)
+    return found
 
 
 def refuses(text: str) -> bool:

@@ -154,7 +154,7 @@ def figures(ran: Ran) -> dict[str, Any]:
     middle, spread = em + z * z / (2 * n), z * math.sqrt(em * (1 - em) / n + z * z / (4 * n * n))
     return {
         "em": round(em, 4),
-        "em_95": [round((middle + side * spread) / (1 + z * z / n), 4) for side in (-1, 1)],
+        "em_95": [round(max(0.0, middle + side * spread) / (1 + z * z / n), 4) for side in (-1, 1)],
         "usd": float(f"{ran.usd.mean():.4g}"),
         "calls": round(float(ran.calls.mean()), 3),
     }
