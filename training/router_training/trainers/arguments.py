@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from router_training.errors import ConfigError
+from router_training.trainers.checkpoints import CHECKPOINTS
 from router_training.trainers.config import OfflineConfig, OfflineGrpo
 from router_training.trainers.trl_values import fitted
 
-CHECKPOINTS = "checkpoints"
 _FIXED = {
     "output_dir": "it is the folder of the policy",
     "save_steps": "set save.every",
@@ -87,6 +88,20 @@ def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **ow
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
     check_boundaries(config, updates_per_epoch(made, samples), made)
     return made
+
+
+def evaluation(trl: Mapping[str, Any], updates: int, *, has_held: bool) -> dict[str, Any]:
+    """TRL's settings to look at held-out questions ten times in so many updates; `trl.eval_strategy=no` for never.
+
+    Raises `ConfigError` where that is asked for, and no questions are held out.
+    """
+    asked = trl.get("eval_strategy")
+    if asked not in (None, "no") and not has_held:
+        raise ConfigError(
+            f"trl.eval_strategy is {asked!r}, and no questions are held out to evaluate on; set split.held_out above "
+            "0, or leave it out."
+        )
+    return {"eval_strategy": "steps" if has_held else "no", "eval_steps": max(1, math.ceil(updates / 10))}
 
 
 def updates_per_epoch(args: Any, samples: int) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LEFT_OUT = frozenset(
-    "step epoch total_flos num_tokens train_runtime train_samples_per_second train_steps_per_second train_loss".split()
+    "step epoch total_flos num_tokens train_runtime train_samples_per_second train_steps_per_second train_loss "
+    "eval_runtime eval_samples_per_second eval_steps_per_second eval_num_tokens".split()
 )
 
 

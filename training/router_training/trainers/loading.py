@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from router_training.errors import ConfigError
-from router_training.trainers.config import Lora, OfflineConfig
+from router_training.trainers.config import Lora
+from router_training.trainers.tokenizing import check_comes_back
 
 
 def check_folder(model: str | Path) -> None:
@@ -24,8 +25,23 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
-    """The model and its tokenizer, from a folder where one is given. Raises `ConfigError` where it cannot be loaded.
+class Seeded(Protocol):
+    """The config of any trainer."""
+
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn."""
+        ...
+
+
+def name_of(model: Any) -> str:
+    """Where a model lies, or came from; empty if it was made in memory."""
+    return str(model) if isinstance(model, str | Path) else str(getattr(model.config, "_name_or_path", ""))
+
+
+def load(model: Any, tokenizer: Any, config: Seeded) -> tuple[Any, Any]:
+    """The model and its tokenizer, from a folder where one is given. Raises `ConfigError` where it cannot be loaded,
+    or where its tokenizer would not come back from a folder.
 
     Weights are safetensors, and no code that comes with them is run.
     """
@@ -52,6 +68,7 @@ def load(model: Any, tokenizer: Any, config: OfflineConfig) -> tuple[Any, Any]:
             )
     if tokenizer is None:
         raise ConfigError("A model in memory needs its tokenizer beside it.")
+    check_comes_back(tokenizer, model)
     model.__dict__.pop("forward", None)  # TRL's, of an earlier run: in a copy it would run the original's weights
     return model, tokenizer
 
@@ -85,6 +102,24 @@ def _check_targets(made: Any, model: Any) -> None:
         there_is = f"it has {', '.join(layers)}, or take" if layers else "take"
         raise ConfigError(
             f"lora.targets {made.target_modules!r:.80} names no layer of the model; {there_is} all-linear."
+        )
+
+
+def check_base(lora: Lora | None, base: str) -> None:
+    """Raise `ConfigError` where an adapter would be saved whose model lies nowhere."""
+    if lora is not None and not lora.merge and not Path(base or "?").is_dir():
+        raise ConfigError(
+            "An adapter is saved without its base, which must lie in a folder; give the model as a folder, or set "
+            "lora.merge."
+        )
+
+
+def check_merging(lora: Lora | None, trainer: Any) -> None:
+    """Raise `ConfigError` where an adapter could not be merged at the end."""
+    if lora is not None and lora.merge and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise ConfigError(
+            "An adapter cannot be merged into a model whose weights are sharded; set lora.merge to false, and give the "
+            "model as a folder."
         )
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from router_training.data.samples import Left
-from router_training.errors import ConfigError, DataError
-from router_training.trainers import saving
-from router_training.trainers.arguments import CHECKPOINTS, arguments, check_resumable, updates_per_epoch
+from router_training.errors import DataError
+from router_training.trainers import checkpoints, saving
+from router_training.trainers.arguments import arguments, check_resumable, updates_per_epoch
 from router_training.trainers.config import Dpo, Kto, OfflineConfig, OfflineGrpo
 from router_training.trainers.environment import quieten
 from router_training.trainers.rows import Judged, dataset, fingerprint, rows
-
-_RUN = "run.json"
 
 
 def train_offline(
@@ -42,18 +39,18 @@ def train_offline(
     """
     quieten(config.threads)
     folder, left = Path(folder), left or Left()
-    base = str(model) if isinstance(model, str | Path) else str(getattr(model.config, "_name_or_path", ""))
-    _check_adapter(config, base)
     if not resume:
         saving.check_room(folder)
     fit = _short_enough(samples, config.data.most_tokens, left)
     from router_training.trainers import loading, verify
 
+    base = loading.name_of(model)
+    loading.check_base(config.lora, base)
     model, tokenizer = loading.load(model, tokenizer, config)
     _check_end(config, tokenizer)
     verify.check_fits([one.sample for one in fit], model, tokenizer)
     trainer, used = _trainer(fit, config, model, tokenizer, folder, left, callbacks)
-    _check_merging(config, trainer)
+    loading.check_merging(config.lora, trainer)
     if config.data.verify or (config.data.verify is None and isinstance(config.objective, OfflineGrpo)):
         verify.check_logprobs(
             [one.sample for one in fit],
@@ -144,46 +141,12 @@ def _check_end(config: OfflineConfig, tokenizer: Any) -> None:
         )
 
 
-def _check_adapter(config: OfflineConfig, base: str) -> None:
-    if config.lora is not None and not config.lora.merge and not Path(base or "?").is_dir():
-        raise ConfigError(
-            "An adapter is saved without its base, which must lie in a folder; give the model as a folder, or set "
-            "lora.merge."
-        )
-
-
-def _check_merging(config: OfflineConfig, trainer: Any) -> None:
-    if config.lora is not None and config.lora.merge and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        raise ConfigError(
-            "An adapter cannot be merged into a model whose weights are sharded; set lora.merge to false, and give the "
-            "model as a folder."
-        )
-
-
 def _checkpoint(folder: Path, config: OfflineConfig, data: str, per_epoch: int, resume: bool) -> str | None:
     """The last checkpoint, if the run is to go on from it. Raises `ConfigError` where it is of another run."""
-    place = folder / CHECKPOINTS
-    settings = config.as_json()
-    mark = {"data": data, "config": settings}
     if not resume:
-        place.mkdir(parents=True, exist_ok=True)
-        (place / _RUN).write_text(json.dumps(mark, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        checkpoints.begin(folder, data, config.as_json())
         return None
-    whole = (one.parent for one in place.glob("checkpoint-*/trainer_state.json"))  # which is written last
-    found = sorted((int(one.name.rpartition("-")[2]), one) for one in whole)
-    if not found:
-        raise ConfigError(f"{folder} has no checkpoint to go on from; train without resume, with save.every set.")
-    was = json.loads((place / _RUN).read_text(encoding="utf-8"))
-    if was["data"] != data:
-        raise ConfigError(
-            f"The checkpoint in {folder} was trained on other data; resume with the same log, or begin anew."
-        )
-    if changed := [key for key, value in settings.items() if was["config"].get(key) != value]:
-        raise ConfigError(
-            f"The checkpoint in {folder} was trained with another {changed[0]!r}; resume with the same settings, or "
-            "begin anew."
-        )
-    step, path = found[-1]
+    step, path = checkpoints.last(folder, data, config.as_json())
     check_resumable(config, per_epoch, step)
     return str(path)
 

@@ -11,12 +11,15 @@ from typing import Any
 from pydantic import Field
 
 from router_training.errors import ConfigError
+from router_training.trainers.arguments import evaluation
 from router_training.trainers.config import Lora, Part, RewardChoice, Save, Spoken
+from router_training.trainers.online_pages import Rounds
 from router_training.trainers.trl_values import fitted
 
 _FIXED = frozenset(
-    "output_dir save_steps save_strategy save_total_limit seed data_seed report_to push_to_hub hub_token "
-    "num_generations max_steps max_completion_length temperature remove_unused_columns".split()
+    "output_dir save_steps save_strategy save_total_limit save_only_model seed data_seed report_to push_to_hub hub_token "
+    "num_generations max_steps max_completion_length temperature remove_unused_columns shuffle_dataset "
+    "dataloader_num_workers per_device_train_batch_size".split()
 )
 
 
@@ -47,12 +50,13 @@ class OnlineConfig(Part):
     """Passed to TRL's GRPOConfig: learning_rate, loss_type, beta and so on."""
 
 
-def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
+def grpo_arguments(config: OnlineConfig, folder: Path, *, has_held: bool = False) -> Any:
     """TRL's own arguments. Where TRL's defaults may change, ours are said: no reference model (beta 0), the loss over
     all tokens of a batch ("dapo", arXiv 2503.14476), and advantages by the deviation of the batch: by that of the
     group, a cent's difference between samples that all failed would count as much as success and failure elsewhere.
 
-    Raises `ConfigError` for a key that TRL does not know, and one that is set elsewhere.
+    `has_held` is whether there are questions to evaluate on, which is done ten times in a run. Raises `ConfigError` for
+    a key that TRL does not know, and one that is set elsewhere.
     """
     import torch
     from trl.trainer.grpo_config import GRPOConfig
@@ -74,12 +78,15 @@ def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
         "num_iterations": 1,
         "importance_sampling_level": "token",
         "bf16": on_gpu and torch.cuda.is_bf16_supported(),
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "logging_steps": 1,
         "disable_tqdm": not sys.stderr.isatty(),
         "router_aux_loss_coef": 0.0,
         "top_k": 0,
         "top_p": 1.0,
+        "ddp_find_unused_parameters": False,
+        **evaluation(config.trl, config.updates, has_held=has_held),
+        "per_device_eval_batch_size": config.groups * config.samples,
         **told,
         "output_dir": str(folder),
         "per_device_train_batch_size": config.groups * config.samples,
@@ -92,11 +99,36 @@ def grpo_arguments(config: OnlineConfig, folder: Path) -> Any:
         "report_to": [],
         "push_to_hub": False,
         "remove_unused_columns": False,
+        "shuffle_dataset": False,  # rows are in the order in which states were drawn
         "save_strategy": "steps" if config.save.every else "no",
         "save_steps": config.save.every or 500,
         "save_total_limit": config.save.keep,
     }
+    if "gradient_checkpointing" in config.trl:  # its older name
+        del given["activation_checkpointing"]
     try:
         return GRPOConfig(**{key: value for key, value in given.items() if key in known})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
+
+
+def check_boundaries(config: OnlineConfig, rounds: Rounds) -> None:
+    """Raise `ConfigError` where a checkpoint would never come, or would not give the same bits when it is resumed."""
+    every = config.save.every
+    if every is None:
+        return
+    if every > config.updates:
+        raise ConfigError(
+            f"save.every is {every:,}, and the run has {config.updates:,} updates, so that nothing would be kept; set "
+            f"it to {config.updates:,} or less."
+        )
+    if every % rounds.apart:
+        raise ConfigError(
+            f"save.every is {every:,}; step-grpo can be resumed to the same bits only where replies are sampled anew, "
+            f"which is every {rounds.apart:,} updates: set a multiple of {rounds.apart:,}."
+        )
+    if config.trl.get("sync_ref_model"):
+        raise ConfigError(
+            "save.every keeps checkpoints to resume from, and with trl.sync_ref_model the reference is not in them; "
+            "leave one of both out."
+        )

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from router_graph.policies.local import CARD, PolicyCard, tokenizer_fingerprint, weights_fingerprint
 from router_training.errors import ConfigError
-from router_training.trainers.config import OfflineConfig
+from router_training.trainers.config import Lora, RewardChoice, Spoken
 from router_training.trainers.curves import in_terminal, picture
+from router_training.trainers.tokenizing import save_tokenizer
 
 MODEL_CARD = "MODEL_CARD.md"
 CURVES = "curves.png"
@@ -20,16 +21,44 @@ HISTORY = "history.json"
 _LIBRARIES = ("polyroute", "torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
 
+class Config(Protocol):
+    """What the configs of all trainers have."""
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapter that was trained, if one was."""
+        ...
+
+    @property
+    def policy(self) -> Spoken:
+        """How it is spoken to."""
+        ...
+
+    @property
+    def reward(self) -> RewardChoice:
+        """By what it was trained."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of all that was drawn."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings."""
+        ...
+
+
 @dataclass(frozen=True)
 class Made:
     """How a policy came about."""
 
     method: str
-    config: OfflineConfig
+    config: Config
     data: str
     """Fingerprint of the samples."""
     questions: str
-    """Fingerprint of the ids of their questions."""
+    """Fingerprint of their questions."""
     samples: int
     left: str
     """What was left out of the log, and why."""
@@ -40,7 +69,7 @@ class Made:
     base: str = ""
     """What was trained on from."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else belongs in the card, such as an evaluation."""
+    """Whatever else belongs in the card; what is called "evaluation" is one."""
 
     def learned(self) -> dict[str, Any]:
         """For `policy.json`."""
@@ -87,7 +116,7 @@ def save_policy(trainer: Any, tokenizer: Any, folder: Path, made: Made) -> Path:
     if lora is not None and lora.merge:
         model, state = model.merge_and_unload(), None
     model.save_pretrained(folder, state_dict=state)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     _write(folder, made)
     trainer.accelerator.wait_for_everyone()
     return folder
@@ -137,8 +166,9 @@ def model_card(card: PolicyCard, made: Made, *, has_picture: bool) -> str:
         parts.append(
             "## Figures\n\n" + "\n".join(f"- {_safe(key)}: {value:.4g}" for key, value in made.figures.items())
         )
-    if made.about:
-        parts.append(f"## Evaluation\n\n{_fenced(json.dumps(dict(made.about), indent=2, ensure_ascii=True))}")
+    about = dict(made.about)
+    if (evaluation := about.pop("evaluation", None)) is not None:
+        parts.append(f"## Evaluation\n\n{_as_json(evaluation)}")
     else:
         parts.append(
             "## Evaluation\n\nNone was made. A policy that was not compared with those without weights is not better."
@@ -146,8 +176,9 @@ def model_card(card: PolicyCard, made: Made, *, has_picture: bool) -> str:
     if text := in_terminal(made.history):
         shown = f"![curves]({CURVES})\n\n" if has_picture else ""
         parts.append(f"## Curves\n\n{shown}{_fenced(text)}")
-    settings = json.dumps(made.config.as_json(), indent=2, ensure_ascii=True)
-    parts.append(f"## Config\n\n{_fenced(settings)}")
+    if about:
+        parts.append(f"## More about it\n\n{_as_json(about)}")
+    parts.append(f"## Config\n\n{_as_json(made.config.as_json())}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -155,6 +186,10 @@ def _safe(text: str) -> str:
     """In a line of a table: no markup, no line ends, no control characters."""
     plain = "".join(one if one.isprintable() else " " for one in text)
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")
+
+
+def _as_json(value: Any) -> str:
+    return _fenced(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def _fenced(text: str) -> str:

@@ -8,12 +8,10 @@ own: a row is a state, a group is its samples, and the reward is one function.
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from router_graph.policies.local import PolicyCard
 from router_graph.protocols import protocol_named
 from router_graph.protocols.protocol import Protocol
 from router_graph.trajectories.records import RunRecord
@@ -22,14 +20,17 @@ from router_training.credit.attempt import attempt, pending, read
 from router_training.credit.groups import group_ids
 from router_training.data.rendering import Rendering
 from router_training.data.samples import Left
+from router_training.data.splits import questions_fingerprint
 from router_training.errors import ConfigError
 from router_training.rewards.gold import Questions
 from router_training.rewards.reward import StepReward
-from router_training.trainers import saving
+from router_training.trainers import checkpoints, online_pages, saving
+from router_training.trainers.checkpoints import CHECKPOINTS
 from router_training.trainers.environment import quieten
 from router_training.trainers.executing import Execute
-from router_training.trainers.online_config import OnlineConfig, grpo_arguments
-from router_training.trainers.online_states import State, check_prompts, states_of
+from router_training.trainers.online_config import OnlineConfig, check_boundaries, grpo_arguments
+from router_training.trainers.online_pages import Pages, Rounds
+from router_training.trainers.online_states import State, check_prompts
 
 Collect = Callable[[Path, int], Iterable[RunRecord]]
 """Runs the graph with the policy of a folder, for the so-manieth time, and gives the runs: `local:FOLDER`."""
@@ -62,151 +63,110 @@ def train_step_grpo(
     tokenizer: Any,
     folder: str | Path,
     *,
+    held: Iterable[RunRecord] = (),
     collect: Collect | None = None,
+    resume: bool = False,
     about: dict[str, Any] | None = None,
     callbacks: Sequence[Any] = (),
 ) -> Path:
     """Train in the states of these runs, and save the policy in `folder`, which is returned.
 
-    `model` is a causal model of transformers, which is changed, or the folder of one. Raises `DataError` where no state
-    is fit, and `ConfigError` for settings that do not go together, before anything is trained.
+    `model` is a causal model of transformers, which is changed, or the folder of one. `held` are runs of other
+    questions: what the policy earns in some of their states is looked at now and then, for the curves. `resume` goes on
+    from the last checkpoint of the folder, to the same bits. Raises `DataError` where no state is fit, and
+    `ConfigError` for settings that do not go together, before anything is trained.
     """
     quieten(config.threads)
-    folder = Path(folder)
-    saving.check_room(folder)
+    folder, runs = Path(folder), list(runs)
+    if not resume:
+        saving.check_room(folder)
     if config.refresh_every is not None and collect is None:
         raise ConfigError("refresh_every needs somebody who runs the graph; give collect, or leave it out.")
     from router_training.trainers import loading
 
-    model, tokenizer = loading.load(model, tokenizer, _as_any(config))
-    rendering = Rendering(tokenizer, protocol_named(config.policy.protocol), thinks=config.policy.thinks)
+    base = loading.name_of(model)
+    loading.check_base(config.lora, base)
+    model, tokenizer = loading.load(model, tokenizer, config)
+    held = list(held)
+    args = grpo_arguments(config, folder / CHECKPOINTS, has_held=bool(held))
+    rounds = Rounds.of(args)
+    check_boundaries(config, rounds)
     left = Left()
-    book = _Book(rendering, config, left)
-    book.write(runs)
+    rendering = Rendering(tokenizer, protocol_named(config.policy.protocol), thinks=config.policy.thinks)
+    pages = Pages(rendering, rounds, left, most_tokens=config.most_tokens, seed=config.seed)
+    pages.add(runs)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    check_prompts(book.states, rendering, config.longest_reply, context)
+    check_prompts(pages.states, rendering, config.longest_reply, context)
+    data = pages.fingerprint()
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=_reward(book, judge),
-        args=grpo_arguments(config, folder / "checkpoints"),
-        train_dataset=book.dataset(),
+        reward_funcs=_reward(pages, judge),
+        args=args,
+        train_dataset=pages.dataset(config.updates),
+        eval_dataset=pages.held(held, 2 * rounds.groups) if str(args.eval_strategy.value) != "no" else None,
         processing_class=tokenizer,
         peft_config=loading.adapter(config.lora, model),
         callbacks=list(callbacks),
     )
+    loading.check_merging(config.lora, trainer)
     loading.own_progress(trainer)
     if config.refresh_every is not None and collect is not None:
-        trainer.add_callback(_refreshing(trainer, tokenizer, book, config, collect))
-    outcome = trainer.train()
+        from router_training.trainers.refreshing import Refreshing
+
+        trainer.add_callback(Refreshing(trainer, tokenizer, pages, config, collect))
+    outcome = trainer.train(resume_from_checkpoint=_checkpoint(folder, config, data, pages, resume=resume))
+    history = trainer.state.log_history
+    groups = rounds.states(config.updates)
     made = saving.Made(
         method="step-grpo",
-        config=_as_any(config),
-        data=book.fingerprint(),
-        questions="",
-        samples=config.updates * config.groups * config.samples,
+        config=config,
+        data=data,
+        questions=questions_fingerprint(runs),
+        samples=groups * config.samples,
         left=str(left),
         figures={
             "updates": float(outcome.global_step),
             "seconds": float(outcome.metrics["train_runtime"]),
-            "groups_without_spread": float(book.flat),
-            "groups": float(book.groups),
+            "groups": float(groups),
+            "groups_without_spread": groups * _mean(history, "groups_without_spread"),
         },
-        history=trainer.state.log_history,
+        history=history,
+        base=base,
         about=about or {},
     )
     return saving.save_policy(trainer, tokenizer, folder, made)
 
 
-class _Book:
-    """The states that rows stand for, and which may be written anew while a trainer reads."""
-
-    def __init__(self, rendering: Rendering, config: OnlineConfig, left: Left) -> None:
-        self.states: list[State] = []
-        self.groups = self.flat = 0
-        """Groups that were judged, and those of one reward."""
-        self._rendering, self._config, self._left = rendering, config, left
-        self._all: list[State] = []
-
-    def write(self, runs: Iterable[RunRecord]) -> None:
-        """States to sample in from now on."""
-        most = self._config.most_tokens
-        self.states = states_of(runs, self._rendering, most_tokens=most, left=self._left)
-        self._all += self.states  # rows that were read before may still be judged
-
-    def dataset(self) -> Any:
-        """A row for each group of the run; the state that it stands for is drawn when it is read."""
-        from datasets import Dataset
-
-        rows = self._config.updates * self._config.groups + self._config.groups
-        return Dataset.from_dict({"slot": list(range(rows))}).with_transform(self._read)
-
-    def _read(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        first = len(self._all) - len(self.states)
-        places = [first + slot % len(self.states) for slot in batch["slot"]]
-        return {"prompt": [self._all[place].messages for place in places], "state": places}
-
-    def state(self, name: int) -> State:
-        """The state of a row."""
-        return self._all[name]
-
-    def fingerprint(self) -> str:
-        """Names the states that are in it now."""
-        import hashlib
-
-        each = sorted(f"{one.run.question_id}/{one.messages}" for one in self.states)
-        return hashlib.sha256("\n".join(each).encode()).hexdigest()[:16]
+def _checkpoint(folder: Path, config: OnlineConfig, data: str, pages: Pages, *, resume: bool) -> str | None:
+    """The last checkpoint, if the run is to go on from it, with the states that were recorded before it."""
+    if not resume:
+        checkpoints.begin(folder, data, config.as_json())
+        return None
+    update, path = checkpoints.last(folder, data, config.as_json())
+    for one in online_pages.kept_until(folder / CHECKPOINTS, update):
+        pages.add(online_pages.kept(folder / CHECKPOINTS, one), after=one)
+    return str(path)
 
 
-def _reward(book: _Book, judge: Judge) -> Any:
+def _mean(history: Sequence[Mapping[str, Any]], name: str) -> float:
+    told = [float(one[name]) for one in history if name in one]
+    return sum(told) / len(told) if told else math.nan
+
+
+def _reward(pages: Pages, judge: Judge) -> Any:
     """TRL's reward function."""
 
     async def worth(
         prompts: Any, completions: Sequence[list[dict[str, str]]], state: Sequence[int], log_metric: Any, **_: Any
     ) -> list[float | None]:
         found = [
-            await judge(book.state(name), said[0]["content"]) for name, said in zip(state, completions, strict=True)
+            await judge(pages.state(name), said[0]["content"]) for name, said in zip(state, completions, strict=True)
         ]
         facts, _place = facts_of(found, group_ids(state))
-        book.groups += len(facts.ids)
-        book.flat += int(facts.is_constant.sum())
         log_metric("groups_without_spread", float(facts.is_constant.mean()))
         return [None if math.isnan(one) else one for one in found]
 
     worth.__name__ = "reward"
     return worth
-
-
-def _refreshing(trainer: Any, tokenizer: Any, book: _Book, config: OnlineConfig, collect: Collect) -> Any:
-    """Records states anew with the policy as it is, every so many updates."""
-    from transformers import TrainerCallback
-
-    class Refreshing(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            every = config.refresh_every
-            if every is None or state.global_step % every or state.global_step >= state.max_steps:
-                return
-            with tempfile.TemporaryDirectory() as folder:
-                save_as(trainer.accelerator.unwrap_model(trainer.model_wrapped), tokenizer, Path(folder), config)
-                book.write(collect(Path(folder), state.global_step // every))
-
-    return Refreshing()
-
-
-def save_as(model: Any, tokenizer: Any, folder: Path, config: OnlineConfig) -> None:
-    """The policy as it is now, to be run in a graph."""
-    spoken = config.policy
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    PolicyCard(
-        name=spoken.name,
-        protocol=spoken.protocol,
-        thinks=spoken.thinks,
-        temperature=config.temperature,
-        max_tokens=spoken.max_tokens,
-    ).save(folder)
-
-
-def _as_any(config: OnlineConfig) -> Any:
-    return config
