@@ -135,6 +135,7 @@ def test_where_a_round_of_replies_begins_with_an_update(trl, apart, tmp_path: Pa
 )
 def test_a_checkpoint_of_another_run_is_refused(runs, tokenizer, changed, says, tmp_path: Path):
     (tmp_path / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "checkpoint-1" / "trainer_state.json").touch()
     was = OnlineConfig(updates=5, samples=2, groups=2, longest_reply=8, policy=SPOKEN, trl=CPU, save={"every": 1})
     mark = {"data": _data_of(runs, tokenizer), "config": was.as_json()}
     (tmp_path / "checkpoints" / "run.json").write_text(json.dumps(mark))
@@ -146,6 +147,7 @@ def test_a_checkpoint_of_other_data_and_none_at_all_are_refused(runs, tokenizer,
     with pytest.raises(ConfigError, match="no checkpoint to go on from"):
         trained(runs, tokenizer, tmp_path / "none", resume=True, save={"every": 1})
     (tmp_path / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "checkpoint-1" / "trainer_state.json").touch()
     (tmp_path / "checkpoints" / "run.json").write_text('{"data": "0123", "config": {}}')
     with pytest.raises(ConfigError, match="trained on other data"):
         trained(runs, tokenizer, tmp_path, resume=True, save={"every": 1})

@@ -18,6 +18,7 @@ from router_training.cli_options import (
     Overrides,
     QuestionsFile,
     RecipeFile,
+    Resume,
     Runs,
 )
 from router_training.errors import ConfigError
@@ -44,6 +45,7 @@ Router = Annotated[
 class _Given:
     recipe: OnlineRecipe
     trained: list[RunRecord]
+    held: list[RunRecord]
     rendering: Rendering
     chosen: Chosen
     questions: Questions
@@ -69,6 +71,7 @@ def step_grpo(
     ] = None,
     questions: QuestionsFile = None,
     config: RecipeFile = None,
+    resume: Resume = False,
     dry_run: DryRun = False,
     as_json: AsJSON = False,
 ) -> None:
@@ -89,13 +92,14 @@ def step_grpo(
             raise ConfigError(
                 "Whom the sampled routes ask is not told; give the graph's file, as in --router router.yaml."
             )
-        check_room(out)
+        if not resume:
+            check_room(out)
     given = _given(runs, model, config, overrides or [], reward, settings or [], questions)
     if dry_run:
         _show(given, str(model), as_json=as_json)
         return
     assert out is not None and router is not None
-    _train(given, str(model), out, router, runs, as_json=as_json)
+    _train(given, str(model), out, router, runs, resume=resume, as_json=as_json)
 
 
 def _given(
@@ -129,7 +133,7 @@ def _given(
     check_gold(trained, known, chosen.reward.needs)
     recipe = recipe.model_copy(update={"reward": RewardChoice(version=chosen.reward.version)})
     rendering = Rendering(tokenizer_of(model), protocol_of(recipe.policy.protocol), recipe.policy.thinks)
-    return _Given(recipe, trained, rendering, chosen, known)
+    return _Given(recipe, trained, held, rendering, chosen, known)
 
 
 def _show(given: _Given, model: str, *, as_json: bool) -> None:
@@ -165,13 +169,14 @@ def _text(messages: list[dict[str, Any]], given: _Given) -> str:
     return str(given.rendering.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
 
-def _train(given: _Given, model: str, out: Path, router: Path, runs: Path, *, as_json: bool) -> None:
+def _train(given: _Given, model: str, out: Path, router: Path, runs: Path, *, resume: bool, as_json: bool) -> None:
     from router_graph.settings_live import load_router
     from router_training import cli_print
     from router_training.collecting import Collecting
     from router_training.credit.searches import Searches
     from router_training.prepared import save_trained_on
     from router_training.rewards.reward import StepReward
+    from router_training.rewards.scoring import lacks
     from router_training.trainers.executing import Executor
     from router_training.trainers.step_grpo import judged_by, train_step_grpo
 
@@ -186,6 +191,8 @@ def _train(given: _Given, model: str, out: Path, router: Path, runs: Path, *, as
             model,
             given.rendering.tokenizer,
             out,
+            held=[run for run in given.held if not lacks(given.questions.of(run), reward.needs)],
+            resume=resume,
             collect=None if recipe.refresh_every is None else Collecting(router, given.trained),
         )
     if int(os.environ.get("RANK", "0")):

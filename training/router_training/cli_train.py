@@ -151,6 +151,7 @@ def _run(given: Given, params: dict[str, Any], out: Path, method: str) -> None:
         params["model"],
         given.tokenizer,
         out,
+        held=given.prepared.shown,
         resume=params["resume"],
         left=given.prepared.left,
         method=method,

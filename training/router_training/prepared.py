@@ -19,10 +19,12 @@ from router_training.errors import DataError
 from router_training.recipe import OfflineRecipe, Split
 from router_training.rewards.scoring import RewardRecord
 from router_training.trainers.config import Credit, OfflineGrpo
-from router_training.trainers.rows import Judged, judge
+from router_training.trainers.rows import Judged, attempted, judge
 
 TRAINED_ON = "trained_on.json"
 """In the folder of a policy: which questions it has seen, and what its scores are."""
+_MOST_SHOWN = 128
+"""Held-out runs of which the loss is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Prepared:
     """Runs of the questions to train on."""
     held: list[RunRecord]
     """Runs of the questions that are kept back."""
+    shown: list[Judged]
+    """Some of their decisions, to see the loss on."""
 
 
 def prepared(
@@ -64,15 +68,30 @@ def prepared(
         for run in trained:
             check_tokens(run, tokenizer)
     left = Left()
-    made = samples(trained, rendering, most_tokens=recipe.data.most_tokens, left=left)
+    judged = _judged(trained, scores, rendering, recipe, left)
+    if not judged:
+        raise DataError(f"There is no sample to train on: left out are {left}.")
+    if isinstance(recipe.objective, OfflineGrpo):
+        check_ratios([one.sample for one in judged], weights)
+    is_shown = held and recipe.trl.get("eval_strategy") != "no"
+    some = _some_of(held, retokenize=retokenize) if is_shown else []
+    shown = attempted(lambda: _judged(some, scores, rendering, recipe, Left())) if some else []
+    return Prepared(judged, left, trained, held, list(shown))
+
+
+def _judged(
+    runs: Sequence[RunRecord],
+    scores: Sequence[RewardRecord] | None,
+    rendering: Rendering,
+    recipe: OfflineRecipe,
+    left: Left,
+) -> list[Judged]:
+    made = samples(runs, rendering, most_tokens=recipe.data.most_tokens, left=left)
     group = group_of(recipe.credit)
-    if scores is None:
-        by_id = {run.run_id: run for run in trained}
-        judged = [Judged(one, 1.0, group(by_id[one.run_id], one.number)) for one in made]
-    else:
-        judged = judge(
+    if scores is not None:
+        return judge(
             made,
-            trained,
+            runs,
             scores,
             by=recipe.credit.by,
             group=group,
@@ -81,11 +100,14 @@ def prepared(
             parts=recipe.credit.parts,
             left=left,
         )
-    if not judged:
-        raise DataError(f"There is no sample to train on: left out are {left}.")
-    if isinstance(recipe.objective, OfflineGrpo):
-        check_ratios([one.sample for one in judged], weights)
-    return Prepared(judged, left, trained, held)
+    by_id = {run.run_id: run for run in runs}
+    return [Judged(one, 1.0, group(by_id[one.run_id], one.number)) for one in made]
+
+
+def _some_of(held: Sequence[RunRecord], *, retokenize: bool) -> list[RunRecord]:
+    """Runs of the first questions, by their marks: those of one question together, as they are compared."""
+    some = sorted(held, key=question_mark)[:_MOST_SHOWN]
+    return [_without_tokens(run) for run in some] if retokenize else some
 
 
 def group_of(credit: Credit) -> Callable[[RunRecord, int], Hashable]:

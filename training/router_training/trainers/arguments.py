@@ -39,8 +39,11 @@ _FIXED = {
 }
 
 
-def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **own: Any) -> Any:
-    """Of `kind`, such as `trl.SFTConfig`, for so many samples. `own` are what the method sets.
+def arguments(
+    kind: Any, config: OfflineConfig, folder: Path, samples: int, *, has_held: bool = False, **own: Any
+) -> Any:
+    """Of `kind`, such as `trl.SFTConfig`, for so many samples. `own` are what the method sets; `has_held` is whether
+    there are other samples to evaluate on.
 
     Raises `ConfigError` for a key that TRL does not know, one that is set elsewhere, and checkpoints at which a run
     could not be resumed to the same bits.
@@ -64,6 +67,8 @@ def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **ow
         "activation_checkpointing": False,
         "logging_steps": 1,
         "dataloader_pin_memory": on_gpu,
+        "ddp_find_unused_parameters": False,  # all are used; with experts that may go unused, say true
+        **evaluation(config.trl, 0, has_held=has_held),
     }
     if "gradient_checkpointing" in told:  # its older name
         del defaults["activation_checkpointing"]
@@ -86,7 +91,10 @@ def arguments(kind: Any, config: OfflineConfig, folder: Path, samples: int, **ow
         made = kind(**{key: value for key, value in {**defaults, **told, **fixed, **own}.items() if key in known})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
-    check_boundaries(config, updates_per_epoch(made, samples), made)
+    per_epoch = updates_per_epoch(made, samples)
+    if has_held and "eval_steps" not in config.trl:
+        made.eval_steps = max(1, math.ceil(total_updates(made, per_epoch) / 10))
+    check_boundaries(config, per_epoch, made)
     return made
 
 
@@ -110,12 +118,17 @@ def updates_per_epoch(args: Any, samples: int) -> int:
     return math.ceil(batches / int(args.gradient_accumulation_steps))
 
 
+def total_updates(args: Any, per_epoch: int) -> int:
+    """Of the run."""
+    return int(args.max_steps) if args.max_steps > 0 else math.ceil(per_epoch * args.num_train_epochs)
+
+
 def check_boundaries(config: OfflineConfig, per_epoch: int, args: Any) -> None:
     """Raise `ConfigError` where a checkpoint would never come, or would not give the same bits when it is resumed."""
     every = config.save.every
     if every is None:
         return
-    total = args.max_steps if args.max_steps > 0 else math.ceil(per_epoch * args.num_train_epochs)
+    total = total_updates(args, per_epoch)
     if every > total:
         raise ConfigError(
             f"save.every is {every:,}, and the run has {total:,} updates, so that nothing would be kept; set it to "

@@ -19,8 +19,8 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 from router_training.data.samples import Left
 from router_training.trainers.arguments import arguments
 from router_training.trainers.config import Dpo, OfflineConfig
-from router_training.trainers.pairs import pairs
-from router_training.trainers.rows import Judged
+from router_training.trainers.pairs import Pair, pairs
+from router_training.trainers.rows import Judged, attempted
 
 PLACEHOLDER = "-"
 _RECORDED = {
@@ -41,23 +41,34 @@ class RecordedPairs(DataCollatorForPreference):
 
 
 def dpo_trainer(
-    judged: Sequence[Judged], config: OfflineConfig, folder: Path, left: Left, common: dict[str, Any]
+    judged: Sequence[Judged],
+    held: Sequence[Judged],
+    config: OfflineConfig,
+    folder: Path,
+    left: Left,
+    common: dict[str, Any],
 ) -> tuple[Any, int]:
     """The trainer, and the number of pairs. The reference is the model as it is now. Raises `DataError`."""
     goal = config.objective
     assert isinstance(goal, Dpo)
     made = pairs(judged, margin=goal.margin, most=goal.most_pairs, left=left)
-    args = arguments(DPOConfig, config, folder, len(made), beta=goal.beta)
-    columns = {name: [PLACEHOLDER] * len(made) for name in ("prompt", "chosen", "rejected")}
-    recorded = {ours: [getattr(one, trl) for one in made] for ours, trl in _RECORDED.items()}
+    seen = attempted(lambda: pairs(held, margin=goal.margin, most=goal.most_pairs, left=Left())) if held else []
+    args = arguments(DPOConfig, config, folder, len(made), has_held=bool(seen), beta=goal.beta)
     trainer = DPOTrainer(
         args=args,
         ref_model=None if common["peft_config"] else reference(common["model"]),
-        train_dataset=Dataset.from_dict({**columns, **recorded}),
+        train_dataset=_dataset(made),
+        eval_dataset=_dataset(seen) if seen else None,
         data_collator=RecordedPairs(pad_token_id=pad_of(common["processing_class"])),
         **common,
     )
     return trainer, len(made)
+
+
+def _dataset(made: Sequence[Pair]) -> Dataset:
+    columns = {name: [PLACEHOLDER] * len(made) for name in ("prompt", "chosen", "rejected")}
+    recorded = {ours: [getattr(one, trl) for one in made] for ours, trl in _RECORDED.items()}
+    return Dataset.from_dict({**columns, **recorded})
 
 
 def reference(model: Any) -> Any:

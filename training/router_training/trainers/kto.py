@@ -37,7 +37,12 @@ class RecordedReplies(DataCollatorForUnpairedPreference):
 
 
 def kto_trainer(
-    judged: Sequence[Judged], config: OfflineConfig, folder: Path, left: Left, common: dict[str, Any]
+    judged: Sequence[Judged],
+    held: Sequence[Judged],
+    config: OfflineConfig,
+    folder: Path,
+    left: Left,
+    common: dict[str, Any],
 ) -> tuple[Any, int]:
     """The trainer, and the number of replies. Good and bad weigh the same together, unless `trl` says otherwise.
 
@@ -51,24 +56,30 @@ def kto_trainer(
         raise ConfigError("KTO compares the samples of a batch; set trl.per_device_train_batch_size to 2 or more.")
     bad = len(told) - good
     balance = {} if {"desirable_weight", "undesirable_weight"} & config.trl.keys() else _balance(good, bad)
-    args = arguments(KTOConfig, config, folder, len(told), beta=goal.beta, **balance)
-    order = random.Random(config.seed).sample(range(len(told)), len(told))
-    mixed = [told[at] for at in order]
-    columns = {
-        "prompt": [PLACEHOLDER] * len(mixed),
-        "completion": [PLACEHOLDER] * len(mixed),
-        "label": [one.reward > goal.above for one in mixed],
-        "recorded_prompt": [one.sample.prompt_ids for one in mixed],
-        "recorded_completion": [one.sample.completion_ids for one in mixed],
-    }
+    mixed = random.Random(config.seed).sample(told, len(told))
+    seen = [one for one in held if one.reward == one.reward]
+    seen = seen if len(seen) > 1 else []
+    args = arguments(KTOConfig, config, folder, len(told), has_held=bool(seen), beta=goal.beta, **balance)
     trainer = KTOTrainer(
         args=args,
         ref_model=None if common["peft_config"] else reference(common["model"]),
-        train_dataset=Dataset.from_dict(columns),
+        train_dataset=_dataset(mixed, goal.above),
+        eval_dataset=_dataset(seen, goal.above) if seen else None,
         data_collator=RecordedReplies(pad_token_id=pad_of(common["processing_class"])),
         **common,
     )
     return trainer, len(mixed)
+
+
+def _dataset(told: Sequence[Judged], above: float) -> Dataset:
+    columns = {
+        "prompt": [PLACEHOLDER] * len(told),
+        "completion": [PLACEHOLDER] * len(told),
+        "label": [one.reward > above for one in told],
+        "recorded_prompt": [one.sample.prompt_ids for one in told],
+        "recorded_completion": [one.sample.completion_ids for one in told],
+    }
+    return Dataset.from_dict(columns)
 
 
 def _balance(good: int, bad: int) -> dict[str, float]:

@@ -13,7 +13,10 @@ from router_training.trainers import checkpoints, saving
 from router_training.trainers.arguments import arguments, check_resumable, updates_per_epoch
 from router_training.trainers.config import Dpo, Kto, OfflineConfig, OfflineGrpo
 from router_training.trainers.environment import quieten
-from router_training.trainers.rows import Judged, dataset, fingerprint, rows
+from router_training.trainers.rows import Judged, attempted, dataset, fingerprint, rows
+
+MOST_HELD = 128
+"""Samples that are evaluated on, ten times in a run."""
 
 
 def train_offline(
@@ -23,6 +26,7 @@ def train_offline(
     tokenizer: Any,
     folder: str | Path,
     *,
+    held: Sequence[Judged] = (),
     resume: bool = False,
     left: Left | None = None,
     method: str = "",
@@ -32,10 +36,10 @@ def train_offline(
     """Train by `config.objective.method`, and save the policy in `folder`, which is returned.
 
     `model` is a causal model of transformers, which is changed, or the folder of one; `tokenizer` too may be None for
-    the one that lies there. `resume` goes on from the last checkpoint of the folder. `method` is what
-    the card calls it, if it is not the objective's; `about` goes into the card. Raises `DataError` where the samples
-    teach nothing or do not fit the model, `TokensError` where they are of another one, and `ConfigError` for settings
-    that do not go together; all before anything is trained.
+    the one that lies there. `held` are samples of other questions: their loss is looked at now and then, for the
+    curves. `resume` goes on from the last checkpoint of the folder. `method` is what the card calls
+    it, if it is not the objective's; `about` goes into the card. Raises `DataError` where the samples teach nothing or do not fit the model, `TokensError` where they are of another
+    one, and `ConfigError` for settings that do not go together; all before anything is trained.
     """
     quieten(config.threads)
     folder, left = Path(folder), left or Left()
@@ -48,8 +52,9 @@ def train_offline(
     loading.check_base(config.lora, base)
     model, tokenizer = loading.load(model, tokenizer, config)
     _check_end(config, tokenizer)
-    verify.check_fits([one.sample for one in fit], model, tokenizer)
-    trainer, used = _trainer(fit, config, model, tokenizer, folder, left, callbacks)
+    some = _some(held, config)
+    verify.check_fits([one.sample for one in (*fit, *some)], model, tokenizer)
+    trainer, used = _trainer(fit, some, config, model, tokenizer, folder, left, callbacks)
     loading.check_merging(config.lora, trainer)
     if config.data.verify or (config.data.verify is None and isinstance(config.objective, OfflineGrpo)):
         verify.check_logprobs(
@@ -83,8 +88,16 @@ def train_offline(
     return saving.save_policy(trainer, tokenizer, folder, made)
 
 
+def _some(held: Sequence[Judged], config: OfflineConfig) -> Sequence[Judged]:
+    """As many as are quickly looked at, among those that are short enough; none where that is not wanted."""
+    if config.trl.get("eval_strategy") == "no":
+        return []
+    return attempted(lambda: _short_enough(held, config.data.most_tokens, Left()))[:MOST_HELD]
+
+
 def _trainer(
     fit: Sequence[Judged],
+    held: Sequence[Judged],
     config: OfflineConfig,
     model: Any,
     tokenizer: Any,
@@ -105,19 +118,26 @@ def _trainer(
     if isinstance(goal, Dpo):
         from router_training.trainers.dpo import dpo_trainer
 
-        return dpo_trainer(fit, config, folder, left, common)
+        return dpo_trainer(fit, held, config, folder, left, common)
     if isinstance(goal, Kto):
         from router_training.trainers.kto import kto_trainer
 
-        return kto_trainer(fit, config, folder, left, common)
+        return kto_trainer(fit, held, config, folder, left, common)
     made = rows(fit, goal, left)
     from trl.trainer.sft_config import SFTConfig
 
     from router_training.trainers.offline_trainer import OfflineTrainer
 
-    args = arguments(SFTConfig, config, folder, len(made), dataset_kwargs={"skip_prepare_dataset": True})
+    seen = attempted(lambda: rows(held, goal, Left())) if held else []
+    own = {"dataset_kwargs": {"skip_prepare_dataset": True}}
+    args = arguments(SFTConfig, config, folder, len(made), has_held=bool(seen), **own)
     trainer = OfflineTrainer(
-        args=args, train_dataset=dataset(made), objective=goal, sampled_at=config.data.sampled_at, **common
+        args=args,
+        train_dataset=dataset(made),
+        eval_dataset=dataset(seen) if seen else None,
+        objective=goal,
+        sampled_at=config.data.sampled_at,
+        **common,
     )
     return trainer, len(made)
 

@@ -62,11 +62,14 @@ class OfflineTrainer(SFTTrainer):
         )
         if everywhere and self.objective.normalise != "bnpo":
             loss = loss * self.accelerator.num_processes  # whose gradients are averaged
-        self._note("logprob", logprobs.detach(), inputs["mask"])
+        if model.training:
+            self._note("logprob", logprobs.detach(), inputs["mask"])
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means since the last time, over all processes."""
+        if any(name.startswith("eval_") for name in logs):
+            return super().log(logs, start_time)
         for name, parts in self._seen.items():
             total, count = self.accelerator.reduce(torch.stack(parts).sum(0), reduction="sum")
             logs[name] = float(total / count.clamp(min=1))
@@ -110,6 +113,8 @@ class OfflineTrainer(SFTTrainer):
         objective, behaviour, weight = self.objective, inputs["behaviour"], inputs["weight"]
         if not isinstance(objective, OfflineGrpo):
             return weighted(logprobs, weight)
+        if not self.model.training:  # of held-out rows: the gain by truncated importance weights, nothing clipped
+            return clipped(logprobs, logprobs, behaviour, weight, most_weight=objective.most_weight)
         anchor = spread(inputs["mask"], [self._anchors[row] for row in inputs["row"].tolist()])
         self._note("ratio", torch.exp(logprobs.detach() - anchor), inputs["mask"])
         return clipped(

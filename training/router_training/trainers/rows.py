@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import TypedDict
 
@@ -19,6 +19,8 @@ from router_training.data.samples import Left, Sample
 from router_training.errors import DataError
 from router_training.rewards.scoring import RewardRecord
 from router_training.trainers.config import Awr, OfflineGrpo, Rft
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,14 @@ def row(sample: Sample, weight: float = 1.0) -> Row:
         )
     mask = [0] * len(prompt) + [1] * len(reply)
     return Row(input_ids=[*prompt, *reply], loss_mask=mask, logprobs=list(sample.logprobs or ()), weight=weight)
+
+
+def attempted(make: Callable[[], Sequence[T]]) -> Sequence[T]:
+    """What held-out samples give to evaluate on: nothing, where they would give nothing to train on."""
+    try:
+        return make()
+    except DataError:
+        return []
 
 
 def dataset(made: Sequence[Row]) -> Any:
