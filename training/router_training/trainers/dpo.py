@@ -42,11 +42,11 @@ class RecordedPairs(DataCollatorForPreference):
 
 def dpo_trainer(
     judged: Sequence[Judged],
-    held: Sequence[Judged],
     config: OfflineConfig,
     folder: Path,
     left: Left,
     common: dict[str, Any],
+    held: Sequence[Judged] = (),
 ) -> tuple[Any, int]:
     """The trainer, and the number of pairs. The reference is the model as it is now. Raises `DataError`."""
     goal = config.objective

@@ -38,11 +38,11 @@ class RecordedReplies(DataCollatorForUnpairedPreference):
 
 def kto_trainer(
     judged: Sequence[Judged],
-    held: Sequence[Judged],
     config: OfflineConfig,
     folder: Path,
     left: Left,
     common: dict[str, Any],
+    held: Sequence[Judged] = (),
 ) -> tuple[Any, int]:
     """The trainer, and the number of replies. Good and bad weigh the same together, unless `trl` says otherwise.
 

@@ -118,11 +118,11 @@ def _trainer(
     if isinstance(goal, Dpo):
         from router_training.trainers.dpo import dpo_trainer
 
-        return dpo_trainer(fit, held, config, folder, left, common)
+        return dpo_trainer(fit, config, folder, left, common, held)
     if isinstance(goal, Kto):
         from router_training.trainers.kto import kto_trainer
 
-        return kto_trainer(fit, held, config, folder, left, common)
+        return kto_trainer(fit, config, folder, left, common, held)
     made = rows(fit, goal, left)
     from trl.trainer.sft_config import SFTConfig
 
