@@ -49,7 +49,7 @@ class OfflineTrainer(SFTTrainer):
     ) -> Any:
         """The loss of one piece of an update."""
         logprobs = token_logprobs(model, inputs, temperature=self.sampled_at)
-        losses = self._losses(logprobs, inputs)
+        losses = self._losses(logprobs, inputs, is_trained=model.training)
         everywhere = num_items_in_batch is not None
         count = num_items_in_batch if everywhere else (inputs["labels"] != -100).sum()
         loss = summed(
@@ -109,11 +109,11 @@ class OfflineTrainer(SFTTrainer):
                 f"{objective.most_kl:g}; record with the new policy, and go on from there"
             )
 
-    def _losses(self, logprobs: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    def _losses(self, logprobs: Tensor, inputs: dict[str, Tensor], *, is_trained: bool) -> Tensor:
         objective, behaviour, weight = self.objective, inputs["behaviour"], inputs["weight"]
         if not isinstance(objective, OfflineGrpo):
             return weighted(logprobs, weight)
-        if not self.model.training:  # of held-out rows: the gain by truncated importance weights, nothing clipped
+        if not is_trained:  # of held-out rows: the gain by truncated importance weights, nothing clipped
             return clipped(logprobs, logprobs, behaviour, weight, most_weight=objective.most_weight)
         anchor = spread(inputs["mask"], [self._anchors[row] for row in inputs["row"].tolist()])
         self._note("ratio", torch.exp(logprobs.detach() - anchor), inputs["mask"])
