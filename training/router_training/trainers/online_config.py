@@ -17,8 +17,8 @@ from router_training.trainers.online_pages import Rounds
 from router_training.trainers.trl_values import fitted
 
 _FIXED = frozenset(
-    "output_dir save_steps save_strategy save_total_limit save_only_model seed data_seed report_to push_to_hub hub_token "
-    "num_generations max_steps max_completion_length temperature remove_unused_columns shuffle_dataset "
+    "output_dir save_steps save_strategy save_total_limit save_only_model seed data_seed report_to push_to_hub "
+    "hub_token num_generations max_steps max_completion_length temperature remove_unused_columns shuffle_dataset "
     "dataloader_num_workers per_device_train_batch_size".split()
 )
 
