@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from router_training.data.samples import Left
-from router_training.errors import DataError
+from router_training.errors import ConfigError, DataError
 from router_training.trainers import checkpoints, saving
 from router_training.trainers.arguments import arguments, check_resumable, updates_per_epoch
 from router_training.trainers.config import Dpo, Kto, OfflineConfig, OfflineGrpo
@@ -37,9 +37,10 @@ def train_offline(
 
     `model` is a causal model of transformers, which is changed, or the folder of one; `tokenizer` too may be None for
     the one that lies there. `held` are samples of other questions: their loss is looked at now and then, for the
-    curves. `resume` goes on from the last checkpoint of the folder. `method` is what the card calls
-    it, if it is not the objective's; `about` goes into the card. Raises `DataError` where the samples teach nothing or do not fit the model, `TokensError` where they are of another
-    one, and `ConfigError` for settings that do not go together; all before anything is trained.
+    curves. `resume` goes on from the last checkpoint of the folder. `method` is what the card calls it, if it is not
+    the objective's; `about` goes into the card. Raises `DataError` where the samples teach nothing or do not fit the
+    model, `TokensError` where they are of another one, and `ConfigError` for settings that do not go together; all
+    before anything is trained.
     """
     quieten(config.threads)
     folder, left = Path(folder), left or Left()
