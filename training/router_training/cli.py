@@ -6,6 +6,7 @@ import typer
 
 from kb_tools.cli import HELP
 from router_training import (
+    cli_episodes,
     cli_learned,
     cli_online,
     cli_ope,
@@ -25,5 +26,15 @@ app = typer.Typer(
 )
 
 # In the order in which they are used, and listed by --help.
-for commands in (cli_reward, cli_samples, cli_train, cli_online, cli_learned, cli_reflect, cli_ope, cli_report):
+for commands in (
+    cli_reward,
+    cli_samples,
+    cli_train,
+    cli_online,
+    cli_episodes,
+    cli_learned,
+    cli_reflect,
+    cli_ope,
+    cli_report,
+):
     commands.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -64,12 +65,17 @@ def print_facts(facts: dict[str, Any], version: str) -> None:
 
 
 def _print_lesson(one: Lesson, given: Given, title: str) -> None:
-    out = terminal.console()
     facts = ", ".join(f"{name} {value:.3g}" for name, value in one.facts.items())
-    out.print(Text(terminal.one_line(f"{title}  ({facts})"), "bold"), soft_wrap=True)
+    terminal.console().print(Text(terminal.one_line(f"{title}  ({facts})"), "bold"), soft_wrap=True)
+    print_spans(one, given.tokenizer.decode)
+
+
+def print_spans(one: Lesson, decode: Callable[[list[int]], str]) -> None:
+    """What is trained in colour, or between `⟦` and `⟧` where there is none; the middle of long prompts is left out."""
+    out = terminal.console()
     coloured = out.is_terminal and not out.no_color
     text = Text()
-    for piece, trained in one.spans(given.tokenizer.decode):
+    for piece, trained in one.spans(decode):
         said = terminal.plain(piece if trained else _cut(piece))
         if coloured:
             text.append(said, "bold green" if trained else "dim")
