@@ -63,7 +63,8 @@ def main() -> None:
     train, held = split(WORLD.questions())
     tasks = tasks_of(held, given.questions, seed=1, prices=PRICES)
     print(
-        f"{'policy':<38}{'n':>5}{'reward':>8}{'95 %':>16}{'more':>8}{'95 %':>16}{'best':>7}{'95 %':>12}{'right':>7}{'USD':>9}"
+        f"{'policy':<38}{'n':>5}{'reward':>8}{'95 %':>16}{'more':>8}{'95 %':>16}{'best':>7}{'95 %':>12}{'right':>7}"
+        f"{'USD':>9}"
     )
     for seed in given.seeds:
         with tempfile.TemporaryDirectory() as folder:

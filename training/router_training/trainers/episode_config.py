@@ -45,8 +45,8 @@ def episode_arguments(config: EpisodeConfig, folder: Path) -> Any:
     args = grpo_arguments(config, folder)
     if args.loss_type not in _OVER_TOKENS:
         raise ConfigError(
-            f"trl.loss_type={args.loss_type!r} depends on how episodes are cut into rows; use {' or '.join(_OVER_TOKENS)}, "
-            "which are over all tokens of an update."
+            f"trl.loss_type={args.loss_type!r} depends on how episodes are cut into rows; use "
+            f"{' or '.join(_OVER_TOKENS)}, which are over all tokens of an update."
         )
     if args.importance_sampling_level != "token":
         raise ConfigError(

@@ -15,6 +15,7 @@ from mote_backend import ChatTransformers
 from router_graph.context import RouterContext
 from router_graph.policies.chat import ChatPolicy
 from router_graph.policies.policy import Means, Policy
+from router_graph.pool import ModelCard, ModelPool
 from router_graph.protocols.protocol import Protocol
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.recorder import Recorder
@@ -27,6 +28,8 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 Graphs = Callable[[Policy], Callable[[RunRecord], Graph]]
 """For a policy: the graph in which the question of a recorded run is asked again."""
 _AT_ONCE = 32
+_PATIENCE_S = 3600.0
+"""For a reply: a model that is trained beside others may be slow, and is not to be given up for it."""
 _EPISODE = "episode"
 
 
@@ -73,9 +76,9 @@ class Player:
         with tempfile.TemporaryDirectory() as folder:
             with Recorder(folder, redact=None, strict=True, sync="never") as recorder:
                 problems = self._runner.run(self._all(self._graph_of, recorder, asked, seeds))
+            if problems and len(problems) == len(asked):
+                raise DataError(f"No episode could be run: {problems[0]}")
             found = {run.metadata[_EPISODE]: run for run in read_runs(folder)}
-        if problems and len(problems) == len(asked):
-            raise DataError(f"No episode could be run: {problems[0]}")
         lost = (RunRecord(f"lost-{n}", 0.0, metadata={**run.metadata}) for n, run in enumerate(asked))
         return [found.get(n, gone) for n, gone in enumerate(lost)]
 
@@ -84,7 +87,17 @@ class Player:
         chat = ChatTransformers(
             model=(model, tokenizer), temperature=self._config.temperature, max_tokens=longest, max_batch=_AT_ONCE
         )
-        policy = Sampled.of(chat, price="free", name=spoken.name, streams=False)
+        card = {
+            "name": spoken.name,
+            "transport": "chat_model",
+            "price": "free",
+            "concurrency": _AT_ONCE,  # what comes together is sampled in one batch
+            "timeout_s": _PATIENCE_S,
+            "max_tokens": longest,
+        }
+        pool = ModelPool()
+        pool.add(ModelCard.model_validate(card), transport=chat)
+        policy = Sampled(pool, spoken.name, streams=False)
         policy.speaks = spoken.protocol
         self._model = chat
         return policy

@@ -140,8 +140,8 @@ def questions_of(
             longest = max(longest, length)
     if context is not None and longest + 1 > context:
         raise DataError(
-            f"The first prompt of a question has {longest:,} tokens, and the model takes {context:,} with its reply; set "
-            "most_tokens to leave such questions out, or use a model with more context."
+            f"The first prompt of a question has {longest:,} tokens, and the model takes {context:,} with its reply; "
+            "set most_tokens to leave such questions out, or use a model with more context."
         )
     if not found:
         raise DataError(f"There is no question to run ({left} left out); give runs of a routing graph.")
@@ -223,7 +223,8 @@ class _Episodes:
             raise DataError(
                 f"None of the first {self.groups:,} groups has two different rewards, so that nothing can be learned: "
                 f"{self._faults:,} of {self._replies:,} replies were no action of the protocol "
-                f"{self.config.policy.protocol!r}; begin with a policy that rft has made, or raise samples or temperature."
+                f"{self.config.policy.protocol!r}; begin with a policy that rft has made, or raise samples or "
+                "temperature."
             )
 
 
