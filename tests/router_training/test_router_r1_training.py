@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from router_training.data.samples import samples
 from router_training.errors import ConfigError, DataError
 from router_training.rewards.costs import scales
 from router_training.rewards.router_r1 import RouterR1
-from router_training.trainers.config import OfflineConfig, Rft, Spoken
+from router_training.trainers.config import Lora, OfflineConfig, Rft, Spoken
 from router_training.trainers.episode_config import EpisodeConfig
 from router_training.trainers.episode_credit import Rewards
 from router_training.trainers.episode_play import Player
@@ -31,7 +35,10 @@ from router_training.world.model import small_model
 from router_training.world.playing import playing
 from router_training.world.poor import Poor
 from router_training.world.world import World
+from support.episode_process import train
+from support.offline_samples import weights_of
 
+SUPPORT = Path(__file__).parents[1]
 WORLD = World(subjects={"atlas": ("moons",), "prices": ("price",), "people": ("birth",)})
 SPOKEN = Spoken(name="small", protocol="brief", max_tokens=16)
 STEPPED = {"learning_rate": 1e-3, "use_cpu": True}
@@ -44,9 +51,14 @@ def config(**given: Any) -> EpisodeConfig:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log")
+
+
+@pytest.fixture(scope="module")
+def runs(log: Path) -> list[RunRecord]:
     tasks = tasks_of(WORLD.questions(), 24, seed=0, prices=((0.001, 0.004),))
-    return record(WORLD, Poor(), tasks, tmp_path_factory.mktemp("log"), times=2)
+    return record(WORLD, Poor(), tasks, log, times=2)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +132,19 @@ def test_a_policy_is_trained_and_the_same_seed_gives_the_same_bits(
         assert weights(other) != weights(one)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"lora": Lora(rank=2)}, {"trl": {**STEPPED, "beta": 0.01, "num_iterations": 2}}],
+    ids=["an adapter", "held to the start, in two passes"],
+)
+def test_an_adapter_or_a_reference_is_trained_with(
+    given: dict[str, Any], runs: list[RunRecord], rewards: Rewards, start: Path, tmp_path: Path
+) -> None:
+    folder = trained(runs, rewards, start, tmp_path / "p", config(**given))
+    assert weights(folder) != weights(start)
+    assert len(record(WORLD, f"local:{folder}", tasks_of(WORLD.questions(), 2, seed=3), tmp_path / "log")) == 2
+
+
 def test_where_no_run_differs_from_the_others_it_is_said(
     runs: list[RunRecord], rewards: Rewards, tmp_path: Path
 ) -> None:
@@ -177,3 +202,45 @@ def test_episodes_that_break_off_are_left_out_and_all_of_them_are_an_error(runs:
         assert rows_of(played[0]) == [] and rows_of(played[1])
         with pytest.raises(DataError, match="No episode could be run: no such price"):
             player.play(model, tokenizer, runs[:3], range(3))
+
+
+def test_what_a_policy_cannot_write_yet_it_learns_to_write(
+    runs: list[RunRecord], rewards: Rewards, start: Path, tmp_path: Path
+) -> None:
+    given = config(
+        updates=10, samples=6, groups=4, trl={"learning_rate": 3e-3, "lr_scheduler_type": "constant", "use_cpu": True}
+    )
+    folder = trained(runs, rewards, start, tmp_path / "p", given)
+    told = [one["episode/format"] for one in json.loads((folder / "history.json").read_text()) if "loss" in one]
+    assert len(told) == 10
+    assert sum(told[:2]) / 2 < -0.3  # of all runs, so many broke the protocol
+    assert sum(told[-3:]) / 3 > -0.2
+
+
+@pytest.mark.parametrize("credit", ["mixed"])
+def test_two_processes_do_what_one_does(
+    credit: str, log: Path, runs: list[RunRecord], start: Path, tmp_path: Path
+) -> None:
+    whole = train(log, start, tmp_path / "one", 2, credit)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    outcome = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"),
+            *(SUPPORT / "support" / "episode_process.py", log, start, tmp_path / "two", "1", credit),
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    before, one, two = (weights_of(folder) for folder in (start, whole, tmp_path / "two"))
+    moved = max(float((one[name] - each).abs().max()) for name, each in before.items())
+    apart = max(float((one[name] - each).abs().max()) for name, each in two.items())
+    assert moved > 1e-3 and apart / moved < 1e-3
+    told = [json.loads((folder / "policy.json").read_text())["learned"] for folder in (whole, tmp_path / "two")]
+    assert told[0]["samples"] == told[1]["samples"] == 12
+    assert told[0]["figures"]["groups_without_spread"] == told[1]["figures"]["groups_without_spread"]

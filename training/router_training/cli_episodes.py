@@ -146,25 +146,27 @@ def _rewards(
     trained: list[RunRecord],
     known: Questions,
 ) -> tuple[Rewards, list[Chosen]]:
-    from router_training.reward_choice import reward_named
+    from router_training.reward_choice import Chosen, reward_named
     from router_training.rewards.reward import RunReward, StepReward
     from router_training.trainers.episode_credit import Rewards
 
-    of_runs, of_steps, chosen = None, None, []
+    chosen = list[Chosen]()
+    of_runs: RunReward | None = None
+    of_steps: StepReward | None = None
     if recipe.credit != "step":
         chosen.append(reward_named(*reward, trained, known))
-        of_runs = chosen[-1].reward
-        if not isinstance(of_runs, RunReward):
+        if not isinstance(chosen[-1].reward, RunReward):
             raise ConfigError(
                 f"--reward {reward[0]} scores steps, and not runs; give it as --step-reward, or take router_r1."
             )
+        of_runs = chosen[-1].reward
     if recipe.credit != "episode":
         chosen.append(reward_named(*step_reward, trained, known))
-        of_steps = chosen[-1].reward
-        if not isinstance(of_steps, StepReward):
+        if not isinstance(chosen[-1].reward, StepReward):
             raise ConfigError(
                 f"--step-reward {step_reward[0]} scores whole runs, and not steps; take verifiable or r1_router."
             )
+        of_steps = chosen[-1].reward
     elif step_reward[1]:
         raise ConfigError(
             "--set-step is of the reward of steps, and credit is by episode; set credit=step or credit=mixed."

@@ -44,15 +44,16 @@ class EpisodeTrainer(GRPOTrainer):
     divides; and `_compute_loss` takes `advantages` of shape (rows, tokens).
     """
 
-    def __init__(self, *args: Any, sample: Sample, **kwargs: Any) -> None:
+    def __init__(self, *, sample: Sample, **options: Any) -> None:
         self._sample = sample
         self._batch = Batch([], [])
-        super().__init__(*args, reward_funcs=[self._figures], rollout_func=self._rollout, **kwargs)
+        self._end = int(options["processing_class"].eos_token_id or 0)
+        super().__init__(**options, reward_funcs=self._figures, rollout_func=self._rollout)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's batch, of as many rows as the episodes have, with the advantage of each token."""
         self._batch = self._sample(self, [str(one["prompt"]) for one in inputs])
-        pieces: int = self.args.steps_per_generation
+        pieces = int(self.args.steps_per_generation)  # type: ignore[attr-defined]  # of GRPOConfig
         most = max(1, *gather_object([len(self._batch.rows)]))
         needed = math.ceil(most / pieces) * pieces
         self._pad(math.ceil(needed / self.num_generations) * self.num_generations)
@@ -62,9 +63,8 @@ class EpisodeTrainer(GRPOTrainer):
 
     def _pad(self, count: int) -> None:
         """The shortest rows that there are, without a token to train."""
-        end = int(self.processing_class.eos_token_id or 0)
         lacking = count - len(self._batch.rows)
-        self._batch.rows += [Row([end], [end], [0.0], [ENVIRONMENT]) for _ in range(lacking)]
+        self._batch.rows += [Row([self._end], [self._end], [0.0], [ENVIRONMENT]) for _ in range(lacking)]
         self._batch.advantages += [{} for _ in range(lacking)]
 
     def _advantages(self, like: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class EpisodeTrainer(GRPOTrainer):
             "env_mask": [[int(step in told) for step in one.steps] for one, told in zip(rows, worth, strict=True)],
         }
 
-    def _figures(self, prompts: Sequence[str], log_metric: Any, **_: Any) -> list[float]:
+    def _figures(self, prompts: Sequence[str], log_metric: Any, **_: Any) -> list[float | None]:
         """TRL's reward function, of which only the log is wanted: advantages are of steps, and not of rows."""
         for name, value in self._batch.figures.items():
             log_metric(name, value)
