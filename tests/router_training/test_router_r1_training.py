@@ -208,7 +208,7 @@ def test_what_a_policy_cannot_write_yet_it_learns_to_write(
     runs: list[RunRecord], rewards: Rewards, start: Path, tmp_path: Path
 ) -> None:
     given = config(
-        updates=10, samples=6, groups=4, trl={"learning_rate": 3e-3, "lr_scheduler_type": "constant", "use_cpu": True}
+        updates=10, samples=4, groups=4, trl={"learning_rate": 3e-3, "lr_scheduler_type": "constant", "use_cpu": True}
     )
     folder = trained(runs, rewards, start, tmp_path / "p", given)
     told = [one["episode/format"] for one in json.loads((folder / "history.json").read_text()) if "loss" in one]
