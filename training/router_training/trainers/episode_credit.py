@@ -9,10 +9,8 @@ from math import isnan, nan
 import numpy as np
 
 from router_graph.trajectories.records import RunRecord
-from router_graph.trajectories.views import view_at
 from router_training.credit.advantages import Convention, Floats, facts_of, group_relative, mixed
-from router_training.credit.groups import group_ids
-from router_training.credit.states import state_key
+from router_training.credit.groups import by_place, by_question, by_state, group_ids
 from router_training.errors import ConfigError
 from router_training.rewards.facts import fault
 from router_training.rewards.gold import Gold, Questions
@@ -55,7 +53,7 @@ class Told:
     """The rewards of one process, as plain values that can be sent to the others."""
 
     questions: list[str] = field(default_factory=list)
-    """Of each run."""
+    """Of each run: the question, at the prices that it had."""
     totals: list[float] = field(default_factory=list)
     """Of each run; NaN where it has none."""
     runs: list[int] = field(default_factory=list)
@@ -77,7 +75,7 @@ def told_of(runs: Iterable[RunRecord], rewards: Rewards, config: EpisodeConfig, 
     for place, run in enumerate(runs):
         gold, ended = questions.of(run), run.status == "ended"
         whole = rewards.of_runs.of_run(run, gold) if rewards.of_runs is not None and ended else None
-        told.questions.append(run.question_id)
+        told.questions.append(repr(by_question(run)))
         told.totals.append(nan if whole is None else whole.total)
         _note(told, whole)
         for number, _ in calls_of(run):
@@ -141,8 +139,8 @@ def _relative(
 def _group(run: RunRecord, number: int, config: EpisodeConfig) -> str:
     if config.credit == "episode":
         return ""
-    place = str(number) if config.steps_by == "place" else state_key(view_at(run, number))
-    return f"{run.question_id}/{place}"
+    key = by_place(run, number) if config.steps_by == "place" else (run.question_id, by_state(run, number))
+    return repr(key)
 
 
 def _of_step(reward: StepReward | None, run: RunRecord, number: int, gold: Gold) -> Score | None:
