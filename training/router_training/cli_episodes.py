@@ -118,7 +118,7 @@ def _given(
     from router_training.cli_samples import protocol_of, tokenizer_of
     from router_training.data.rendering import Rendering
     from router_training.data.samples import Left
-    from router_training.data.splits import split
+    from router_training.data.splits import check_apart, split
     from router_training.online_recipe import EpisodeRecipe
     from router_training.recipe import read_recipe
     from router_training.trainers.config import RewardChoice
@@ -129,7 +129,8 @@ def _given(
     episode_arguments(recipe, Path("checkpoints"))  # whether they go together
     known = questions_of(questions)
     log = [run for run in Log(runs) if run.is_ours]
-    trained, _ = split(log, held_out=recipe.split.held_out, seed=recipe.split.seed)
+    trained, held = split(log, held_out=recipe.split.held_out, seed=recipe.split.seed)
+    check_apart(trained, held)
     rewards, chosen = _rewards(recipe, reward, step_reward, trained, known)
     recipe = recipe.model_copy(update={"reward": RewardChoice(version=rewards.version)})
     rendering = Rendering(tokenizer_of(model), protocol_of(recipe.policy.protocol), recipe.policy.thinks)

@@ -72,7 +72,7 @@ def train_router_r1(
             args=args,
             train_dataset=_dataset(list(asked), args, config),
             processing_class=tokenizer,
-            peft_config=loading.adapter(config.lora),
+            peft_config=loading.adapter(config.lora, model),
             callbacks=list(callbacks),
         )
         loading.own_progress(trainer)
