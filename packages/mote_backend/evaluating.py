@@ -19,7 +19,7 @@ class _Pause:
     training: list[nn.Module]
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.Condition()
 _PAUSES: WeakKeyDictionary[nn.Module, _Pause] = WeakKeyDictionary()
 
 
@@ -41,3 +41,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
                 del _PAUSES[model]
                 for one in pause.training:
                     one.training = True
+                _LOCK.notify_all()
+
+
+def await_own_mode(model: nn.Module) -> None:
+    """Wait until nobody evaluates the model, so that each module is in its own mode.
+
+    A reply of an engine is there before the engine has let go of the model: who trains it next waits here.
+    """
+    with _LOCK:
+        _LOCK.wait_for(lambda: model not in _PAUSES)

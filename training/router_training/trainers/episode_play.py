@@ -12,6 +12,7 @@ from typing import Any, Self
 from langgraph.graph.state import CompiledStateGraph
 
 from mote_backend import ChatTransformers
+from mote_backend.evaluating import await_own_mode
 from router_graph.context import RouterContext
 from router_graph.policies.chat import ChatPolicy
 from router_graph.policies.policy import Means, Policy
@@ -76,6 +77,7 @@ class Player:
         with tempfile.TemporaryDirectory() as folder:
             with Recorder(folder, redact=None, strict=True, sync="never") as recorder:
                 problems = self._runner.run(self._all(self._graph_of, recorder, asked, seeds))
+            await_own_mode(model)  # the engine answers before it lets go of the model, which is trained next
             if problems and len(problems) == len(asked):
                 raise DataError(f"No episode could be run: {problems[0]}")
             found = {run.metadata[_EPISODE]: run for run in read_runs(folder)}
