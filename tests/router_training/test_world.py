@@ -39,12 +39,20 @@ def test_who_does_what_is_best_is_right_in_every_question_and_pays_the_least():
     assert knowing.usd < poor.usd
 
 
-def test_a_question_is_on_one_side_and_each_sort_is_on_both():
-    train, held = split(WORLD.questions())
+def test_a_name_or_a_sum_is_on_one_side_alone_and_each_sort_is_on_all():
+    sides = split(WORLD.questions())
+    names = [{one.text.split(maxsplit=1)[1].removeprefix("of ") for one in side} for side in sides]
 
-    assert not {one.id for one in train} & {one.id for one in held}
-    assert {one.kb or one.kind for one in train} == {one.kb or one.kind for one in held}
-    assert len(train) + len(held) == len(QUESTIONS)
+    assert not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
+    assert len({frozenset(one.kb or one.kind for one in side) for side in sides}) == 1
+    assert sum(map(len, sides)) == len(QUESTIONS)
+
+
+def test_the_words_of_all_names_are_learned_from():
+    sides = split(WORLD.questions())
+    words = [{word for one in side for word in one.text.split()} for side in sides]
+
+    assert words[1] | words[2] <= words[0]
 
 
 def test_the_cheaper_of_two_equal_models_is_best_and_the_price_decides_which():
@@ -89,7 +97,7 @@ def test_a_tokenizer_that_was_saved_with_its_model_is_loaded_as_it_was(tmp_path)
     tokenizer = tokenizer_of(WORLD, runs)
     small_model(tokenizer).save_pretrained(tmp_path / "policy")
     tokenizer.save_pretrained(tmp_path / "policy")
-    text = '<think></think>\n<route to="kb:atlas">moons of zorn</route>'
+    text = '<think></think>\n<route to="kb:atlas">moons of zorn mire</route>'
 
     assert AutoTokenizer.from_pretrained(tmp_path / "policy")(text)["input_ids"] == tokenizer(text)["input_ids"]
 
@@ -115,12 +123,12 @@ def test_the_reward_prefers_what_is_best_in_most_states_where_different_things_w
 
 
 def test_nothing_is_found_before_anybody_was_asked(tmp_path):
-    (run,) = record(WORLD, Poor(), [Task(QUESTIONS["moons-zorn"], PRICE_PAIRS[0])], tmp_path)
+    (run,) = record(WORLD, Poor(), [Task(QUESTIONS["moons-zorn-mire"], PRICE_PAIRS[0])], tmp_path)
     view = view_at(run, 1)
 
-    assert not is_found(view, QUESTIONS["moons-zorn"])
-    assert WORLD.best(view, QUESTIONS["moons-zorn"]) == {"kb:atlas"}
-    assert WORLD.best(view, QUESTIONS["say-zorn"]) == {"answer"}
+    assert not is_found(view, QUESTIONS["moons-zorn-mire"])
+    assert WORLD.best(view, QUESTIONS["moons-zorn-mire"]) == {"kb:atlas"}
+    assert WORLD.best(view, QUESTIONS["say-zorn-mire"]) == {"answer"}
 
 
 @pytest.mark.parametrize("count", [6, 30])

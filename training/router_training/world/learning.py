@@ -16,7 +16,7 @@ from router_training.credit.searches import Searches
 from router_training.credit.states import state_key
 from router_training.data.rendering import Rendering
 from router_training.data.samples import samples
-from router_training.rewards.costs import scales
+from router_training.rewards.costs import CostNormaliser
 from router_training.rewards.gold import Gold
 from router_training.rewards.scoring import RewardRecord, score
 from router_training.rewards.verifiable import Verifiable, Weights
@@ -54,9 +54,15 @@ def tokenizer_of(world: World, runs: Iterable[RunRecord]) -> Any:
 
 def reward_of(runs: Sequence[RunRecord]) -> Verifiable:
     """A step is worth how much better the question can be answered after it, less what it cost; an answer, whether it
-    is right. The scale of costs is that of the runs."""
+    is right.
+
+    Costs are from nothing to the dearest of the menus. A scale of the steps that were taken (`scales`) ends at the 95th
+    percentile: where nearly all steps are cheap, that is the middle price, and the dearest would count no more than it.
+    """
+    menus = [option["usd"] for run in runs for option in run.menu]
     weights = Weights(documents=0.0, stop=0.0, utility=1.0, cost=0.6)
-    return Verifiable(scales(runs)["step"], weights=weights, value=Found())
+    normaliser = CostNormaliser(0.0, max(menus), "none", len(menus))
+    return Verifiable(normaliser, weights=weights, value=Found())
 
 
 class Found:

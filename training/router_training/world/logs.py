@@ -36,7 +36,7 @@ class Task:
 def record(
     world: World, policy: Policy | str, tasks: Sequence[Task], folder: str | Path, *, times: int = 1, seed: int = 0
 ) -> list[RunRecord]:
-    """Run each task so many times, each time with a seed of its own, and read the log."""
+    """Run each task so many times, and read the log. Each run has a seed of its own, from `seed` on."""
     asyncio.run(_record(world, policy, tasks, Path(folder), times, seed))
     return list(read_runs(folder))
 
@@ -46,17 +46,18 @@ async def _record(
 ) -> None:
     room = asyncio.Semaphore(_AT_ONCE)
     graphs = {prices: world.graph(policy, prices) for prices in {task.prices for task in tasks}}
+    runs = enumerate((task for task in tasks for _ in range(times)), start=seed)
 
-    async def run(task: Task, number: int) -> None:
+    async def run(task: Task, seed: int) -> None:
         async with room:
             await graphs[task.prices].ainvoke(
                 {"question": task.question.text},
                 config={"callbacks": [recorder], "metadata": {**task.question.metadata, "question_id": task.id}},
-                context=RouterContext(seed=seed + number),
+                context=RouterContext(seed=seed),
             )
 
     with Recorder(folder, sync="never", strict=True) as recorder:
-        await asyncio.gather(*(run(task, number) for task in tasks for number in range(times)))
+        await asyncio.gather(*(run(task, number) for number, task in runs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Poor(ChoicePolicy):
 
     name = "poor"
 
-    def __init__(self, *, best: float = 9.0, favourite: float = 12.0) -> None:
+    def __init__(self, *, best: float = 6.0, favourite: float = 12.0) -> None:
         self._best, self._favourite = best, favourite
 
     def choose(self, view: View) -> Choice:

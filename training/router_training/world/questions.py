@@ -7,7 +7,7 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["search", "sum", "say"]
 
@@ -17,10 +17,11 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "people": ("birth", "job", "home"),
 }
 """What each knowledge base knows, of everybody and everything."""
-NAMES = tuple(
-    "zorn vela quill brax dune ember fjord gale haze iris jade kelp lumen mire nova opal pyre reef sable thorn umber "
-    "wisp yarrow zephyr".split()
-)
+FIRST = tuple("zorn vela quill brax dune ember fjord gale haze iris jade kelp".split())
+LAST = tuple("lumen mire nova opal pyre reef sable thorn umber wisp yarrow zephyr".split())
+NAMES = tuple(f"{first} {last}" for first in FIRST for last in LAST)
+"""Of two words, so that a name can be new and its words known: a model of whole words can say no word that it never
+saw."""
 NUMBERS = tuple("zero one two three four five six seven eight nine".split())
 """What there is to know: the answers of all questions but some of those that are said."""
 UNKNOWN = "unknown"
@@ -48,7 +49,7 @@ class Question:
 def all_questions(subjects: Mapping[str, Sequence[str]] = SUBJECTS) -> list[Question]:
     """Every question that there is: of each subject and name, each sum up to nine, and each word to say."""
     found = [
-        Question(f"{subject}-{name}", f"{subject} of {name}", "search", kb, value_of(subject, name), (f"{kb}:{n}",))
+        Question(_id(subject, name), f"{subject} of {name}", "search", kb, value_of(subject, name), (f"{kb}:{n}",))
         for kb, known in subjects.items()
         for n, (subject, name) in enumerate((subject, name) for subject in known for name in NAMES)
     ]
@@ -57,15 +58,30 @@ def all_questions(subjects: Mapping[str, Sequence[str]] = SUBJECTS) -> list[Ques
         for a in range(10)
         for b in range(10 - a)
     ]
-    return [*found, *(Question(f"say-{word}", f"say {word}", "say", "", word, ()) for word in (*NAMES, *NUMBERS))]
+    return [*found, *(Question(_id("say", word), f"say {word}", "say", "", word, ()) for word in (*NAMES, *NUMBERS))]
 
 
-def split(questions: Sequence[Question], *, held_out: float = 0.25) -> tuple[list[Question], list[Question]]:
-    """Those to learn from, and those to be judged by. A question's side depends on its id alone."""
-    sides: tuple[list[Question], list[Question]] = [], []
+class Sides(NamedTuple):
+    """Questions that share no name and no sum."""
+
+    learn: list[Question]
+    tune: list[Question]
+    """To choose settings by."""
+    test: list[Question]
+    """To report by; not looked at before."""
+
+
+def split(questions: Sequence[Question]) -> Sides:
+    """Half of them to learn from, a quarter to choose settings by, and a quarter to report by.
+
+    A question's side depends on its name alone, or on its sum, or on the word that is to be said; so a name of one side
+    is new on the others, and so is all that is known of it.
+    """
+    sides = Sides([], [], [])
     for one in questions:
-        drawn = int.from_bytes(hashlib.sha256(one.id.encode()).digest()[:4]) / 2**32
-        sides[drawn < held_out].append(one)
+        what = one.text if one.kind == "sum" else one.text.split(maxsplit=1)[1].removeprefix("of ")
+        drawn = int.from_bytes(hashlib.sha256(what.encode()).digest()[:4]) / 2**32
+        sides[0 if drawn < 0.5 else 1 if drawn < 0.75 else 2].append(one)
     return sides
 
 
@@ -84,3 +100,7 @@ def balanced(questions: Sequence[Question], count: int, *, seed: int) -> list[Qu
 def value_of(subject: str, name: str) -> str:
     """What is true of a subject and a name."""
     return random.Random(f"{subject} of {name}").choice(NUMBERS)
+
+
+def _id(*words: str) -> str:
+    return "-".join(" ".join(words).split())
