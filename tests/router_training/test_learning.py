@@ -15,7 +15,6 @@ import pytest
 from router_graph.protocols import protocol_named
 from router_graph.trajectories.records import RunRecord
 from router_training.trainers.offline import train_offline
-from router_training.trainers.online_config import OnlineConfig
 from router_training.trainers.step_grpo import judged_by, train_step_grpo
 from router_training.world.learning import (
     SPOKEN,
@@ -27,6 +26,7 @@ from router_training.world.learning import (
     scores_of,
     tasks_of,
     tokenizer_of,
+    tried_again,
     with_choice,
 )
 from router_training.world.logs import Task, chosen, judge, record
@@ -37,9 +37,13 @@ from router_training.world.world import World
 
 WORLD = World(subjects={"atlas": ("moons",), "prices": ("price",), "people": ("birth",)})
 PRICES = ((0.001, 0.004), (0.004, 0.001))
-TRAIN, HELD = split(WORLD.questions())
-TASKS = tasks_of(HELD, 60, seed=1, prices=PRICES)
-LEARNED_FROM = tasks_of(TRAIN, 260, seed=0, prices=PRICES)
+SIDES = split(WORLD.questions())
+TASKS = tasks_of(SIDES.tune, 60, seed=1, prices=PRICES)
+LEARNED_FROM = tasks_of(SIDES.learn, 260, seed=0, prices=PRICES)
+BLIND = 0.28
+"""What one can seem to reach who doesn't read the question: any one route is right in 10 of 60 (each knowledge base and
+the words to say have a sixth of them, and either model half of the two sixths that are sums), and the upper end of
+Wilson's 95 % interval of that is 0.28."""
 
 
 @dataclass
@@ -97,25 +101,20 @@ def test_from_the_best_of_its_log_one_learns_whom_to_ask_and_when_to_stop(learne
     assert found.answered / found.runs > 0.8
 
 
-def test_from_scrambled_rewards_one_learns_nothing(log, start, tmp_path):
-    found = with_choice(judged(log.runs, log.tokenizer, scores_of(log.runs, scrambled=5)))
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_from_scrambled_rewards_one_learns_nothing(seed, log, start, tmp_path):
+    found = with_choice(judged(log.runs, log.tokenizer, scores_of(log.runs, scrambled=seed)))
     folder = train_offline(found, filtered(), start, None, tmp_path / "policy")
 
-    assert judge(WORLD, f"local:{folder}", TASKS).accuracy < 0.5
+    assert judge(WORLD, f"local:{folder}", TASKS).accuracy < BLIND
 
 
 def test_by_trying_again_in_recorded_states_one_learns_it_too(log, start, tmp_path):
-    """At one pair of prices: in so few updates it does not learn to compare prices, as the filtered log does."""
+    """At one pair of prices: to learn to compare prices takes more updates than a test has time for; see
+    benchmarks/train_world.py."""
     runs = [one for one in log.runs if one.question_id.endswith("@0.001/0.004")]
-    held = tasks_of(HELD, 60, seed=1, prices=PRICES[:1])
-    config = OnlineConfig(
-        updates=90,
-        samples=8,
-        groups=8,
-        longest_reply=16,
-        policy=SPOKEN,
-        trl={"learning_rate": 1e-3, "scale_rewards": "batch", "lr_scheduler_type": "constant", "use_cpu": True},
-    )
+    held = tasks_of(SIDES.tune, 60, seed=1, prices=PRICES[:1])
+    config = tried_again(updates=90)
     judging = judged_by(reward_of(log.runs), Ask(WORLD), protocol_named(SPOKEN.protocol))
     before = judge(WORLD, f"local:{start}", held)
     folder = train_step_grpo(runs, judging, config, start, None, tmp_path / "policy")
@@ -125,7 +124,7 @@ def test_by_trying_again_in_recorded_states_one_learns_it_too(log, start, tmp_pa
 
 
 def test_prices_that_are_inverted_at_run_time_move_the_choice(learned):
-    sums = [one for one in tasks_of(HELD, 900, seed=2) if one.question.kind == "sum"]
+    sums = [one for one in tasks_of(SIDES.tune, 900, seed=2) if one.question.kind == "sum"]
     inverted = [Task(one.question, (one.prices[1], one.prices[0])) for one in sums]
 
     for tasks in (sums, inverted):

@@ -22,6 +22,7 @@ from router_training.rewards.scoring import RewardRecord, score
 from router_training.rewards.verifiable import Verifiable, Weights
 from router_training.trainers.config import OfflineConfig, Rft, Spoken
 from router_training.trainers.executing import Executor
+from router_training.trainers.online_config import OnlineConfig
 from router_training.trainers.rows import Judged, judge
 from router_training.world.logs import Task
 from router_training.world.questions import Question, balanced
@@ -116,6 +117,23 @@ def imitation(*, updates: int = 250, seed: int = 0) -> OfflineConfig:
 def filtered(*, updates: int = 150, seed: int = 0) -> OfflineConfig:
     """Settings to learn from the best that was done in each state."""
     return _config(Rft(above=0.2, best_of_state=1), updates, seed, learning_rate=3e-3)
+
+
+def tried_again(*, updates: int = 300, seed: int = 0, **told: Any) -> OnlineConfig:
+    """Settings to sample anew in recorded states.
+
+    By the deviation of each group: a model that costs a cent more is a small difference beside that of right and wrong,
+    which the deviation of the batch is made of; divided by that, it moves the policy less than chance does, which soon
+    settles on one of the two models and samples no other. The entropy keeps both of them sampled.
+    """
+    trl = {
+        "learning_rate": 7e-4,
+        "scale_rewards": "group",
+        "entropy_coef": 0.02,
+        "lr_scheduler_type": "constant",
+        "use_cpu": True,
+    }
+    return OnlineConfig(updates=updates, longest_reply=16, policy=SPOKEN, seed=seed, **{"trl": trl, **told})
 
 
 def _config(objective: Rft, updates: int, seed: int, **trl: Any) -> OfflineConfig:

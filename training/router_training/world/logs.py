@@ -85,10 +85,10 @@ def chosen(world: World, runs: Sequence[RunRecord], questions: Mapping[str, Ques
     return Chosen(len(runs), right, answered, sum(run.usd for run in runs))
 
 
-def judge(world: World, policy: Policy | str, tasks: Sequence[Task]) -> Chosen:
+def judge(world: World, policy: Policy | str, tasks: Sequence[Task], *, seed: int = 0) -> Chosen:
     """Run each task once, and see how well the policy chose."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = record(world, policy, tasks, folder)
+        runs = record(world, policy, tasks, folder, seed=seed)
     return chosen(world, runs, {task.question.text: task.question for task in tasks})
 
 
