@@ -33,6 +33,7 @@ from router_training.world.learning import (
     filtered,
     imitation,
     judged,
+    one_of_each,
     reward_of,
     scores_of,
     tasks_of,
@@ -127,7 +128,7 @@ def _learned(
         if name == "step-grpo":
             judging = judged_by(reward_of(runs), Ask(world), protocol_named(SPOKEN.protocol))
             config = tried_again(updates=updates, seed=seed)
-            policy = train_step_grpo(runs, judging, config, start, None, folder / name)
+            policy = train_step_grpo(one_of_each(runs), judging, config, start, None, folder / name)
         else:
             of = found if name == "rft" else judged(runs, tokenizer, scores_of(runs, scrambled=seed))
             policy = train_offline(with_choice(of), filtered(updates=300, seed=seed), start, None, folder / name)

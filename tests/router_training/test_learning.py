@@ -22,6 +22,7 @@ from router_training.world.learning import (
     filtered,
     imitation,
     judged,
+    one_of_each,
     reward_of,
     scores_of,
     tasks_of,
@@ -112,9 +113,9 @@ def test_from_scrambled_rewards_one_learns_nothing(seed, log, start, tmp_path):
 def test_by_trying_again_in_recorded_states_one_learns_it_too(log, start, tmp_path):
     """At one pair of prices: to learn to compare prices takes more updates than a test has time for; see
     benchmarks/train_world.py."""
-    runs = [one for one in log.runs if one.question_id.endswith("@0.001/0.004")]
+    runs = one_of_each(one for one in log.runs if one.question_id.endswith("@0.001/0.004"))
     held = tasks_of(SIDES.tune, 60, seed=1, prices=PRICES[:1])
-    config = tried_again(updates=90)
+    config = tried_again(updates=80)
     judging = judged_by(reward_of(log.runs), Ask(WORLD), protocol_named(SPOKEN.protocol))
     before = judge(WORLD, f"local:{start}", held)
     folder = train_step_grpo(runs, judging, config, start, None, tmp_path / "policy")

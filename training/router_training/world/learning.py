@@ -119,12 +119,16 @@ def filtered(*, updates: int = 150, seed: int = 0) -> OfflineConfig:
     return _config(Rft(above=0.2, best_of_state=1), updates, seed, learning_rate=3e-3)
 
 
-def tried_again(*, updates: int = 300, seed: int = 0, **told: Any) -> OnlineConfig:
+def one_of_each(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """One run of each task: of several, most states are late ones, into which only a poor policy gets."""
+    return list({run.question_id: run for run in runs}.values())
+
+
+def tried_again(*, updates: int = 300, seed: int = 0) -> OnlineConfig:
     """Settings to sample anew in recorded states.
 
-    By the deviation of each group: a model that costs a cent more is a small difference beside that of right and wrong,
-    which the deviation of the batch is made of; divided by that, it moves the policy less than chance does, which soon
-    settles on one of the two models and samples no other. The entropy keeps both of them sampled.
+    Advantages are by the deviation of each group: by that of the batch, which right and wrong make, the difference
+    between two prices moves the policy less than chance does.
     """
     trl = {
         "learning_rate": 7e-4,
@@ -133,7 +137,7 @@ def tried_again(*, updates: int = 300, seed: int = 0, **told: Any) -> OnlineConf
         "lr_scheduler_type": "constant",
         "use_cpu": True,
     }
-    return OnlineConfig(updates=updates, longest_reply=16, policy=SPOKEN, seed=seed, **{"trl": trl, **told})
+    return OnlineConfig(updates=updates, longest_reply=16, policy=SPOKEN, seed=seed, trl=trl)
 
 
 def _config(objective: Rft, updates: int, seed: int, **trl: Any) -> OfflineConfig:

@@ -16,7 +16,8 @@ class Poor(ChoicePolicy):
     The probabilities are logged.
 
     It asks the question as it is, and answers with what was found, or with the word that it is told to say. `best`
-    is the weight of the option that is best, `favourite` that of the atlas; that of the others is 1.
+    is the weight of the option that is best, `favourite` that of the atlas; that of the others is 1. So about one
+    run in eight has the best of routes.
     """
 
     name = "poor"
