@@ -77,7 +77,7 @@ def start(log, tmp_path_factory) -> Path:
     """A model that speaks as the poor policy does, and knows no more than it."""
     found = judged(log.runs, log.tokenizer, scores_of(log.runs))
     folder = tmp_path_factory.mktemp("start") / "policy"
-    return train_offline(found, imitation(updates=500), small_model(log.tokenizer), log.tokenizer, folder)
+    return train_offline(found, imitation(updates=350), small_model(log.tokenizer), log.tokenizer, folder)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_by_trying_again_in_recorded_states_one_learns_it_too(log, start, tmp_pa
     benchmarks/train_world.py."""
     runs = one_of_each(one for one in log.runs if one.question_id.endswith("@0.001/0.004"))
     held = tasks_of(SIDES.tune, 60, seed=1, prices=PRICES[:1])
-    config = tried_again(updates=80)
+    config = tried_again(updates=60)
     judging = judged_by(reward_of(log.runs), Ask(WORLD), protocol_named(SPOKEN.protocol))
     before = judge(WORLD, f"local:{start}", held)
     folder = train_step_grpo(runs, judging, config, start, None, tmp_path / "policy")
@@ -125,7 +125,7 @@ def test_by_trying_again_in_recorded_states_one_learns_it_too(log, start, tmp_pa
 
 
 def test_prices_that_are_inverted_at_run_time_move_the_choice(learned):
-    sums = [one for one in tasks_of(SIDES.tune, 900, seed=2) if one.question.kind == "sum"]
+    sums = [one for one in tasks_of(SIDES.tune, 360, seed=2) if one.question.kind == "sum"]
     inverted = [Task(one.question, (one.prices[1], one.prices[0])) for one in sums]
 
     for tasks in (sums, inverted):
