@@ -70,4 +70,5 @@ def wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
     share = right / count
     middle = share + z * z / (2 * count)
     width = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return (middle - width) / (1 + z * z / count), (middle + width) / (1 + z * z / count)
+    low, high = (middle - width) / (1 + z * z / count), (middle + width) / (1 + z * z / count)
+    return max(0.0, low), min(1.0, high)
