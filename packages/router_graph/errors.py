@@ -140,3 +140,8 @@ class SettingsError(RouterError):
 
 class QuestionError(RouterError):
     """A question that cannot be asked: empty, too long, or with a picture that is none."""
+
+
+class EvaluationError(RouterError):
+    """An evaluation that cannot be made: files that are missing, results of another set-up, a policy that has seen the
+    questions."""

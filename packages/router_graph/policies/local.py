@@ -14,6 +14,8 @@ from router_graph.policies.scored import ScoredPolicy
 from router_graph.validation import Settings
 
 CARD = "policy.json"
+TRAINED_ON = "trained_on.json"
+"""Beside it: which questions it has seen, and what its scores are."""
 
 
 class PolicyCard(Settings):
@@ -86,8 +88,17 @@ def load_policy(folder: str | Path, *, temperature: float | None = None, **optio
         **options,
     )
     policy.speaks = card.protocol
+    policy.seen = _seen(folder)
     policy.version = f"{policy.version}-{weights[:8]}"
     return policy
+
+
+def _seen(folder: Path) -> frozenset[str]:
+    """The marks of the questions that it was trained on; none where its folder does not say."""
+    try:
+        return frozenset(json.loads((folder / TRAINED_ON).read_text(encoding="utf-8"))["questions"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def _check(folder: Path, card: PolicyCard) -> None:

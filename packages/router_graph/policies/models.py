@@ -66,7 +66,7 @@ class Cheapest(OneModel):
 
     def order(self, view: View) -> list[str]:
         """The cheapest first."""
-        return _by_price(view, dearest_first=False)
+        return by_price(view, dearest_first=False)
 
 
 class Strongest(OneModel):
@@ -116,7 +116,7 @@ class RandomModel(OneModel):
 def ranked(view: View, ranking: Sequence[str]) -> list[str]:
     """The legal models in the order of the ranking, then the others, the dearest first."""
     places = {name: place for place, name in enumerate(ranking)}
-    return sorted(_by_price(view, dearest_first=True), key=lambda name: places.get(name, len(places)))
+    return sorted(by_price(view, dearest_first=True), key=lambda name: places.get(name, len(places)))
 
 
 def strongest_first(cards: Mapping[str, ModelCard]) -> list[str]:
@@ -135,7 +135,9 @@ def strongest_first(cards: Mapping[str, ModelCard]) -> list[str]:
     return sorted(cards, key=strength)
 
 
-def _by_price(view: View, *, dearest_first: bool) -> list[str]:
+def by_price(view: View, *, dearest_first: bool) -> list[str]:
+    """The legal models by the price of a typical call; of equals, as on the menu."""
+
     def usd(name: str) -> float:
         option: Option | None = view.option(f"llm:{name}")
         return 0.0 if option is None else option["usd"]

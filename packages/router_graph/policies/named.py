@@ -111,6 +111,20 @@ def _random(asked: _Asked) -> Policy:
     return RandomModel()
 
 
+def _prompt_length(asked: _Asked) -> Policy:
+    from router_graph.policies.length import PromptLength
+
+    asked.needs_models()
+    return PromptLength()
+
+
+def _escalate(asked: _Asked) -> Policy:
+    from router_graph.policies.escalate import Escalate
+
+    asked.needs_models()
+    return Escalate()
+
+
 def _support(asked: _Asked) -> Policy:
     from router_graph.policies.support import Support
 
@@ -153,6 +167,8 @@ POLICIES: dict[str, tuple[str, Callable[[_Asked], Policy]]] = {
     "cheapest": ("no retrieval: the cheapest model", _cheapest),
     "strongest": ("no retrieval: the strongest model, or where it cannot answer the next", _strongest),
     "random": ("no retrieval: any model, with logged probabilities", _random),
+    "prompt-length": ("no retrieval: the longer the question, the dearer the model", _prompt_length),
+    "escalate": ("no retrieval: the cheapest model, and a dearer one where its reply is no short answer", _escalate),
     "support": ("several models at once; the answer that most of them give", _support),
     "cascade": ("a cheap model, and others only where its reply is not sure enough; or cascade:FILE", _cascade),
     "local": ("local:FOLDER, a policy that `polyroute train` has written", _local),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
@@ -58,6 +58,8 @@ class Policy(ABC):
     """It asks nobody, so that a preview can run it for nothing."""
     speaks: str | None = None
     """The protocol that it was trained in; None where it speaks whatever the turn is set to."""
+    seen: Collection[str] = frozenset()
+    """The questions that it was trained or tuned on, each by `evaluation.questions.mark_of`: none judges it."""
 
     @property
     def card(self) -> ModelCard | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from router_graph.errors import SettingsError
+from router_graph.evaluation.questions import mark_of
 from router_graph.policies.gate import Gate
 from router_graph.policies.learned.decided import (
     Decided,
@@ -86,6 +87,7 @@ def fit_gate(
         "went_on": counts["go on"],
         "data": hashlib.sha256(repr(sorted(map(repr, after))).encode()).hexdigest()[:16],
         "questions": questions_fingerprint(questions),
+        "marks": sorted(set(map(mark_of, questions))),
         "value": round(value, 6),
     }
     return Gate(thresholds), learned
@@ -118,4 +120,5 @@ def _supported(runs: Iterable[RunRecord], rewards: Rewards, at_least: int) -> tu
         "left_out": {key: count for key, count in counts.items() if key not in enough},
         "data": fingerprint(kept),
         "questions": questions_fingerprint(questions),
+        "marks": sorted(map(mark_of, questions)),
     }

@@ -69,6 +69,7 @@ def load(path: str | Path, sort: Sort | None = None, *, options: Collection[str]
         raise SettingsError(
             f"{path} is damaged ({type(error).__name__}: {error}); write it again with `polyroute train {given}`."
         ) from None
+    policy.seen = frozenset(map(str, told["learned"].get("marks", ())))
     if options is not None and isinstance(policy, ByCompetence):
         _check(policy, path, options)
     return policy

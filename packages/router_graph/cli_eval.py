@@ -1,0 +1,153 @@
+"""`polyroute eval`: policies side by side on questions whose answers are known, from the command line."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kb_tools.cli_command import PlainCommand
+from router_graph import cli_ask_options as options
+from router_graph.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from router_graph.evaluation.suites.suite import Suite
+
+
+Questions = Annotated[
+    Path | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        help="Questions of your own: JSON lines of id, question, golden_answers, metadata.",
+        show_default=False,
+    ),
+]
+
+
+class SuiteName(enum.StrEnum):
+    """What can be evaluated by name."""
+
+    ottqa = "ottqa"
+    nq_pool = "nq-pool"
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into the app."""
+    app.command(name="eval", cls=PlainCommand)(evaluate)
+
+
+def evaluate(
+    suite: Annotated[
+        SuiteName | None, typer.Argument(metavar="SUITE", help="ottqa or nq-pool.", show_default=False)
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="What to compare; repeat for more.", show_default=False),
+    ] = None,
+    questions: Questions = None,
+    knowledge: Annotated[
+        str | None,
+        typer.Option("--kbs", "--kb", metavar="LOCATION", help="Whom to ask --questions: a folder of knowledge bases."),
+    ] = None,
+    pool: options.Pool = None,
+    config: options.Config = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Other questions, to learn a handbook and a kNN from.", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the suite's files lie. POLYROUTE_DATA too.", show_default=False),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Which of its files.")] = "dev",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The first N questions.", show_default=False)
+    ] = None,
+    simple: Annotated[bool, typer.Option("--simple/--no-simple", help="Compare with the simple policies.")] = True,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric that decides, as em or f1.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, max=100, help="Runs of each policy, seeds 0 to N - 1.")] = 1,
+    ablate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="cards-off, cards-shuffled, prices-inverted: change what is read.",
+            show_default=False,
+        ),
+    ] = None,
+    only: options.Only = None,
+    exclude: options.Exclude = None,
+    budget_usd: options.BudgetUsd = None,
+    max_steps: options.MaxSteps = None,
+    parallel: Annotated[
+        int, typer.Option("--parallel", "-j", metavar="N", min=1, max=256, help="Questions side by side.")
+    ] = 4,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Results; what is in it already is not asked again. eval/SUITE-SPLIT if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list: an object for each policy.")] = False,
+) -> None:
+    """Ask policies questions whose answers are known, beside the simple policies that everything has to beat.
+
+    polyroute eval ottqa --data ../shared/data
+
+    polyroute eval nq-pool --policy cascade --policy support
+    """
+    from kb_tools import terminal
+    from router_graph.cli_eval_print import print_evaluation
+    from router_graph.cli_eval_progress import progress
+    from router_graph.evaluation import reports
+    from router_graph.evaluation.comparing import as_json as told
+    from router_graph.evaluation.evaluating import Plan
+    from router_graph.evaluation.evaluating import evaluate as run
+
+    if (suite is None) == (questions is None):
+        raise EvaluationError("Name a suite, ottqa or nq-pool, or give a file with --questions; one of the two.")
+    name = f"{suite}-{split}" if questions is None else questions.stem
+    folder = out or Path("eval") / f"{name}{f'-{limit}' if limit else ''}{f'-{ablate}' if ablate else ''}"
+    given = {"only": only, "exclude": exclude, "usd": budget_usd, "max_steps": max_steps}
+    plan = Plan(
+        policies=policy or (),
+        simple=simple,
+        metric=metric,
+        seeds=range(seeds),
+        at_once=parallel,
+        context={key: value for key, value in given.items() if value},
+        ablation=ablate,
+    )
+    if questions is not None:
+        from router_graph.evaluation.suites import own
+
+        opening = own.opened(questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit)
+    else:
+        opening = _opened(suite)(data, split, limit=limit, say=terminal.note)
+    with opening as opened, progress() as begin:
+        done = run(opened, plan, folder, command=shlex.join(["polyroute", *sys.argv[1:]]), begin=begin)
+    reports.write(done, folder)
+    if as_json:
+        terminal.print_json([told(row) for row in done.rows])
+    else:
+        print_evaluation(done)
+    terminal.note(f"Written to {folder}: {', '.join(reports.FILES)}.")
+
+
+def _opened(suite: SuiteName | None) -> Callable[..., AbstractContextManager[Suite]]:
+    from router_graph.evaluation.suites import nq_pool, ottqa
+
+    return nq_pool.opened if suite is SuiteName.nq_pool else ottqa.opened

@@ -1,0 +1,145 @@
+"""A suite from end to end: learn what can be learned, ask all policies all questions, compare."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from router_graph.errors import EvaluationError, RouterError
+from router_graph.evaluation import runner
+from router_graph.evaluation.ablations import ABLATIONS, ablated
+from router_graph.evaluation.comparing import Row, Sort, compared, cost_of, row_of
+from router_graph.evaluation.controls import CONTROLS
+from router_graph.evaluation.outcome import Outcome
+from router_graph.evaluation.scores import METRICS
+from router_graph.evaluation.suites.suite import Suite
+from router_graph.graph import create_router
+
+_VERSIONS = ("polyroute", "langgraph", "chromadb", "litellm")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that a report says."""
+
+    suite: Suite
+    rows: Sequence[Row]
+    metric: str
+    cost: str
+    about: Mapping[str, Any]
+    """Command, versions, seeds."""
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is wanted of a suite."""
+
+    policies: Sequence[str] = ()
+    """By name; those of the suite where there is none."""
+    simple: bool = True
+    """With the simple ones, to be beaten."""
+    controls: bool = True
+    metric: str | None = None
+    seeds: Sequence[int] = (0,)
+    at_once: int = 4
+    context: Mapping[str, Any] | None = None
+    """More of each turn: budgets, exclusions."""
+    ablation: str | None = None
+    """One of `ABLATIONS`."""
+
+
+def evaluate(
+    suite: Suite,
+    plan: Plan,
+    folder: Path,
+    *,
+    command: str = "",
+    begin: Callable[[str, int], Callable[[], None]] = lambda name, total: lambda: None,
+) -> Evaluation:
+    """Ask, and compare. What is in the folder already is not asked again; `begin` is told each policy and how many
+    questions it is asked, and what it gives is called after each.
+
+    Raises `EvaluationError` and other `RouterError`s before anything is asked.
+    """
+    metric = plan.metric or suite.headline
+    if metric not in METRICS:
+        raise EvaluationError(f"There is no metric {metric!r}; there is {', '.join(METRICS)}.")
+    setup = {**suite.facts, "suite": suite.name, "context": dict(plan.context or {}), "ablation": plan.ablation}
+    notes = list(suite.notes)
+    if plan.ablation is not None:
+        notes.append(f"Ablation {plan.ablation}: {ABLATIONS.get(plan.ablation, '')}.")
+    with runner.Kept(folder, setup) as kept:
+        tasks = _tasks(suite, plan, folder)
+        outcomes: dict[str, dict[int, list[Outcome]]] = {}
+        for name, _, seeded in tasks:
+            for task in seeded:
+                tick = begin(name if len(seeded) == 1 else f"{name}, seed {task.seed}", len(suite.questions))
+                asked = runner.run(task, suite.questions, kept, at_once=plan.at_once, tick=tick)
+                outcomes.setdefault(name, {})[task.seed] = asyncio.run(asked)
+    rows = [row_of(name, sort, suite.questions, outcomes[name]) for name, sort, _ in tasks]
+    if suite.extra is not None:
+        first = {name: next(iter(seeded.values())) for name, seeded in outcomes.items()}
+        rows += [row_of(name, sort, suite.questions, {0: runs}) for name, (sort, runs) in suite.extra(first).items()]
+    if missing := [row.policy for row in rows if metric not in row.values]:
+        raise EvaluationError(f"{metric!r} does not apply to {missing[0]!r}; take another with --metric.")
+    cost = cost_of(rows)
+    return Evaluation(suite, compared(rows, metric, cost), metric, cost, _about(command, plan), notes)
+
+
+def _tasks(suite: Suite, plan: Plan, folder: Path) -> list[tuple[str, Sort, list[runner.Task]]]:
+    named: dict[str, tuple[Sort, str]] = {}
+    simple: dict[str, str] = {}
+    if plan.simple:
+        simple = {name: name for name in suite.simple}
+        if suite.learn is not None:
+            simple |= suite.learn(suite.resources, folder)
+    for name in plan.policies or suite.policies:
+        if name in named:
+            raise EvaluationError(f"The policy {name!r} is named twice; each is compared with the others.")
+        named[name] = ("policy", simple.pop(name, name))
+    named |= {name: ("simple", spec) for name, spec in simple.items()}
+    if plan.controls:
+        named |= {kind.name: ("control", kind.name) for kind in CONTROLS if kind.name not in named}
+    resources = suite.resources if plan.ablation is None else ablated(suite.resources, plan.ablation)
+    graph = create_router(resources)
+    rates = _rates(suite)
+    tasks: list[tuple[str, Sort, list[runner.Task]]] = []
+
+    for name, (sort, spec) in named.items():
+        policy = resources.policy(spec)
+        runner.check_unseen(policy, name, suite.questions)
+        context = {**(plan.context or {}), "policy": spec}
+        seeds = plan.seeds[:1] if sort == "control" else plan.seeds
+        seeded = [runner.Task(name, graph, {**context, "seed": one}, policy.version, one, rates) for one in seeds]
+        tasks.append((name, sort, seeded))
+    return tasks
+
+
+def _rates(suite: Suite) -> dict[str, float]:
+    """USD per million completion tokens of the pool's models, where one rate holds."""
+    pool = suite.resources.pool
+    if pool is None:
+        return {}
+    rates = {}
+    for name, card in pool.cards.items():
+        try:
+            rates[name] = float(card.payable.output)
+        except RouterError:
+            continue
+    return rates
+
+
+def _about(command: str, plan: Plan) -> dict[str, Any]:
+    return {
+        "command": command,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "seeds": list(plan.seeds),
+        "side_by_side": plan.at_once,
+    }

@@ -1,0 +1,48 @@
+"""What is left of an evaluation: JSON for programs, Markdown for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from router_graph.evaluation.comparing import as_json
+from router_graph.evaluation.evaluating import Evaluation
+from router_graph.evaluation.tables import HEADINGS, markdown
+
+FILES = ("results.json", "results.md")
+
+
+def write(done: Evaluation, folder: Path) -> None:
+    """Write all of it into the folder."""
+    told = {
+        "suite": done.suite.name,
+        "title": done.suite.title,
+        "metric": done.metric,
+        "cost": done.cost,
+        **done.about,
+        "facts": dict(done.suite.facts),
+        "notes": list(done.notes),
+        "policies": [as_json(row) for row in done.rows],
+        "published": [vars_of(one) for one in done.suite.published],
+    }
+    (folder / FILES[0]).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / FILES[1]).write_text(section(done), encoding="utf-8")
+
+
+def section(done: Evaluation) -> str:
+    """The evaluation as a section of a document in Markdown."""
+    versions = ", ".join(f"{name} {one}" for name, one in done.about["versions"].items())
+    table = markdown(done.rows, done.metric, done.cost, published=done.suite.published)
+    return (
+        f"## {done.suite.title}\n\n`{done.about['command']}`\n\n"
+        f"Python {done.about['python']}, {versions}; {done.about['side_by_side']} questions side by side. "
+        f"{HEADINGS.get(done.metric, done.metric)} decides; cost: {HEADINGS.get(done.cost, done.cost)}.\n\n"
+        f"{table}\n" + "".join(f"- {note}\n" for note in done.notes)
+    )
+
+
+def vars_of(one: Any) -> Mapping[str, Any]:
+    """The fields of a dataclass with slots."""
+    return {name: getattr(one, name) for name in one.__dataclass_fields__}
