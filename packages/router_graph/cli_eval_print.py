@@ -9,28 +9,18 @@ from kb_tools import terminal
 from router_graph.evaluation.evaluating import Evaluation
 from router_graph.evaluation.tables import HEADINGS, cell, columns_of, label, verdict
 
-_WANTED = ("coverage", "documents", "gold_recall", "routing_accuracy", "retrievals", "calls", "cost_units", "usd")
+_ORDER = ("f1", "coverage", "documents", "cost_units", "retrievals", "calls", "usd", "latency_s", "gold_recall",
+          "routing_accuracy", "stop_quality", "contains", "tokens")  # fmt: skip
+"""After the metric that decides, as many as there is room for."""
 _SHORT = {"coverage": "in evid.", "documents": "docs", "gold_recall": "gold", "routing_accuracy": "routing"}
-_MOST = 4
-"""Columns beside the metric that decides and the seconds: what a terminal has room for."""
+_NAME, _GAP = 22, 3
 
 
 def print_evaluation(done: Evaluation) -> None:
-    """The metric that decides, some more, and what is to be said; the whole table is in the files."""
-    there = columns_of(done.rows)
-    shown = [done.metric, *[name for name in ("f1", *_WANTED) if name in there and name != done.metric][:_MOST]]
-    shown += ["latency_s"] if "latency_s" in there else []
-    table = Table(show_edge=False, header_style="bold", pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in shown:
-        table.add_column(_SHORT.get(name, HEADINGS.get(name, name)), justify="right", no_wrap=True)
-    for row in done.rows:
-        cells = [cell(row, name) if name == done.metric else cell(row, name).split(" [")[0] for name in shown]
-        style = "dim" if row.sort in ("control", "bound") else "bold" if row.sort == "policy" else None
-        table.add_row(Text(terminal.one_line(label(row))), *map(Text, cells), style=style)
+    """The metric that decides with its interval, some more, and what is to be said; all of it is in the files."""
     out = terminal.console()
     out.print(f"{done.suite.title}, n = {done.rows[0].n}\n")
-    out.print(table)
+    out.print(_table(done, out.width))
     for row in done.rows:
         if sentence := verdict(row, done.metric, done.cost):
             out.print(f"\n{sentence}")
@@ -38,3 +28,24 @@ def print_evaluation(done: Evaluation) -> None:
             terminal.note(f"{row.policy}: {row.failures:,} of {row.n * len(row.seeds):,} runs failed, and count 0.")
     for note in done.notes:
         terminal.note(note)
+
+
+def _table(done: Evaluation, width: int) -> Table:
+    columns: dict[str, list[str]] = {}
+    left = width - _NAME
+    for name in (done.metric, *(name for name in _ORDER if name in columns_of(done.rows) and name != done.metric)):
+        heading = _SHORT.get(name, HEADINGS.get(name, name))
+        cells = [heading, *(cell(row, name, interval=name == done.metric) for row in done.rows)]
+        left -= max(map(len, cells)) + _GAP
+        if left < 0:
+            break
+        columns[name] = cells
+    table = Table(show_edge=False, header_style="bold", pad_edge=False)
+    table.add_column("", overflow="fold")
+    for cells in columns.values():
+        table.add_column(cells[0], justify="right", no_wrap=True, min_width=max(map(len, cells)))
+    for place, row in enumerate(done.rows, start=1):
+        style = {"control": "dim", "bound": "dim", "policy": "bold", "simple": None}[row.sort]
+        shown = [Text(cells[place]) for cells in columns.values()]
+        table.add_row(Text(terminal.one_line(label(row))), *shown, style=style)
+    return table

@@ -1,4 +1,4 @@
-"""What is left of an evaluation: JSON for programs, Markdown for people."""
+"""What is left of an evaluation: JSON for programs, Markdown and a page with pictures for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from router_graph.evaluation.comparing import as_json
 from router_graph.evaluation.evaluating import Evaluation
+from router_graph.evaluation.page import page
 from router_graph.evaluation.tables import HEADINGS, markdown
 
-FILES = ("results.json", "results.md")
+FILES = ("results.json", "results.md", "results.html")
 
 
 def write(done: Evaluation, folder: Path) -> None:
@@ -29,6 +30,7 @@ def write(done: Evaluation, folder: Path) -> None:
     }
     (folder / FILES[0]).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     (folder / FILES[1]).write_text(section(done), encoding="utf-8")
+    (folder / FILES[2]).write_text(page(done), encoding="utf-8")
 
 
 def section(done: Evaluation) -> str:

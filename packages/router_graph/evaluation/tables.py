@@ -29,13 +29,14 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     return [name for name in there if any(name in row.metrics and row.metrics[name].mean > 0 for row in rows)]
 
 
-def cell(row: Row, metric: str) -> str:
-    """A mean with its interval, shares in percent; empty where the metric does not apply."""
+def cell(row: Row, metric: str, *, interval: bool = True) -> str:
+    """A mean, of shares in percent and with the interval; empty where the metric does not apply."""
     if metric not in row.metrics:
         return ""
     one = row.metrics[metric]
     if metric in _SHARES:
-        return f"{100 * one.mean:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+        mean = f"{100 * one.mean:.1f}"
+        return f"{mean} [{100 * one.low:.1f}, {100 * one.high:.1f}]" if interval else mean
     if metric == "usd":
         return f"{one.mean:.6f}"
     return f"{one.mean:.1f}" if metric in ("cost_units", "tokens", "documents") else f"{one.mean:.2f}"
@@ -47,6 +48,11 @@ def label(row: Row) -> str:
     return f"{row.policy}{about}{f' {_BEATEN}' if row.beats_the_simple is False else ''}"
 
 
+def chance(p: float) -> str:
+    """A p value as it is written."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
 def verdict(row: Row, metric: str, cost: str) -> str | None:
     """Whether it earns its price, in a sentence; None for a row that is not compared."""
     equal = row.at_equal_cost
@@ -56,7 +62,7 @@ def verdict(row: Row, metric: str, cost: str) -> str | None:
     how = "beats" if value.low > 0 else "is worse than" if value.high < 0 else "is not shown to beat"
     return (
         f"{row.policy} {how} the simple policies at equal cost ({HEADINGS.get(cost, cost)}): {name} "
-        f"{100 * value.mean:+.1f} points [{100 * value.low:+.1f}, {100 * value.high:+.1f}], p = {equal.p:.3f}."
+        f"{100 * value.mean:+.1f} points [{100 * value.low:+.1f}, {100 * value.high:+.1f}], {chance(equal.p)}."
     )
 
 
@@ -96,7 +102,7 @@ def _tests(rows: Sequence[Row], metric: str) -> list[str]:
     ]
     for row in policies:
         cells = [
-            f"{100 * one.value.mean:+.1f} [{100 * one.value.low:+.1f}, {100 * one.value.high:+.1f}], p {one.p:.3f}"
+            f"{100 * one.value.mean:+.1f} [{100 * one.value.low:+.1f}, {100 * one.value.high:+.1f}], {chance(one.p)}"
             for one in (row.against[name] for name in simple)
         ]
         lines.append(f"| {_escaped(row.policy)} | {' | '.join(cells)} |")
