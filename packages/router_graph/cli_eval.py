@@ -37,6 +37,7 @@ class SuiteName(enum.StrEnum):
 
     ottqa = "ottqa"
     nq_pool = "nq-pool"
+    retrieval = "retrieval"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     suite: Annotated[
-        SuiteName | None, typer.Argument(metavar="SUITE", help="ottqa or nq-pool.", show_default=False)
+        SuiteName | None, typer.Argument(metavar="SUITE", help="ottqa, nq-pool or retrieval.", show_default=False)
     ] = None,
     policy: Annotated[
         list[str] | None,
@@ -101,6 +102,12 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    write_docs: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-docs", metavar="FILE", help="Put the figures into this document too.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list: an object for each policy.")] = False,
 ) -> None:
     """Ask policies questions whose answers are known, beside the simple policies that everything has to beat.
@@ -112,14 +119,16 @@ def evaluate(
     from kb_tools import terminal
     from router_graph.cli_eval_print import print_evaluation
     from router_graph.cli_eval_progress import progress
-    from router_graph.evaluation import reports
+    from router_graph.evaluation import documents, reports
     from router_graph.evaluation.comparing import as_json as told
     from router_graph.evaluation.evaluating import Plan
     from router_graph.evaluation.evaluating import evaluate as run
 
-    if (suite is None) == (questions is None):
-        raise EvaluationError("Name a suite, ottqa or nq-pool, or give a file with --questions; one of the two.")
-    name = f"{suite}-{split}" if questions is None else questions.stem
+    if (suite in (None, SuiteName.retrieval)) != (questions is not None) and suite is not SuiteName.retrieval:
+        raise EvaluationError(
+            "Name a suite, ottqa or nq-pool, or give a file with --questions; retrieval goes with either."
+        )
+    name = f"{suite or 'own'}-{split if questions is None else questions.stem}"
     folder = out or Path("eval") / f"{name}{f'-{limit}' if limit else ''}{f'-{ablate}' if ablate else ''}"
     given = {"only": only, "exclude": exclude, "usd": budget_usd, "max_steps": max_steps}
     plan = Plan(
@@ -137,14 +146,44 @@ def evaluate(
         opening = own.opened(questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit)
     else:
         opening = _opened(suite)(data, split, limit=limit, say=terminal.note)
+    if suite is SuiteName.retrieval:
+        with opening as opened, progress() as begin:
+            section = _search(opened, folder, as_json=as_json, begin=begin)
+        if write_docs is not None:
+            documents.put(write_docs, folder.name, section)
+        return
     with opening as opened, progress() as begin:
-        done = run(opened, plan, folder, command=shlex.join(["polyroute", *sys.argv[1:]]), begin=begin)
+        done = run(opened, plan, folder, command=_command(), begin=begin)
     reports.write(done, folder)
+    if write_docs is not None:
+        documents.put(write_docs, folder.name, reports.section(done))
     if as_json:
         terminal.print_json([told(row) for row in done.rows])
     else:
         print_evaluation(done)
     terminal.note(f"Written to {folder}: {', '.join(reports.FILES)}.")
+
+
+def _search(suite: Suite, folder: Path, *, as_json: bool, begin: Callable[[str, int], Callable[[], None]]) -> str:
+    from kb_tools import terminal
+    from router_graph.evaluation.evaluating import about
+    from router_graph.evaluation.reports import about_line
+    from router_graph.evaluation.suites import retrieval
+
+    rows = list(retrieval.searched(suite.questions, suite.resources.knowledge, begin=begin))
+    table = retrieval.markdown(rows)
+    section = f"## {suite.title}: the searches alone\n\n{about_line(about(_command()))}\n\n{table}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.md").write_text(section, encoding="utf-8")
+    if as_json:
+        terminal.print_json([row.to_json() for row in rows])
+    else:
+        terminal.console().print(table, soft_wrap=True)
+    return section
+
+
+def _command() -> str:
+    return shlex.join(["polyroute", *sys.argv[1:]])
 
 
 def _opened(suite: SuiteName | None) -> Callable[..., AbstractContextManager[Suite]]:

@@ -89,7 +89,8 @@ def evaluate(
     if missing := [row.policy for row in rows if metric not in row.values]:
         raise EvaluationError(f"{metric!r} does not apply to {missing[0]!r}; take another with --metric.")
     cost = cost_of(rows)
-    return Evaluation(suite, compared(rows, metric, cost), metric, cost, _about(command, plan), notes)
+    told = {**about(command), "seeds": list(plan.seeds), "side_by_side": plan.at_once}
+    return Evaluation(suite, compared(rows, metric, cost), metric, cost, told, notes)
 
 
 def _tasks(suite: Suite, plan: Plan, folder: Path) -> list[tuple[str, Sort, list[runner.Task]]]:
@@ -135,11 +136,10 @@ def _rates(suite: Suite) -> dict[str, float]:
     return rates
 
 
-def _about(command: str, plan: Plan) -> dict[str, Any]:
+def about(command: str) -> dict[str, Any]:
+    """What a figure depends on besides its data: the command and the versions."""
     return {
         "command": command,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _VERSIONS},
-        "seeds": list(plan.seeds),
-        "side_by_side": plan.at_once,
     }

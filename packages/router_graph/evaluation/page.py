@@ -76,7 +76,7 @@ def _body(done: Evaluation) -> Iterator[str]:
     yield _figures(done.rows)
     if tests := _tests(done):
         yield f"<h2>{_text(metric)}, points ahead of each simple policy</h2>"
-        yield "<p class="dim">Whatever they cost; paired by question, p of exchanged signs.</p>"
+        yield '<p class="dim">Whatever they cost; paired by question, p of exchanged signs.</p>'
         yield tests
     if money := bars({row.policy: row.usd for row in done.rows if row.sort != "control"}, "USD"):
         yield "<h2>Where the money went</h2>"

@@ -35,14 +35,18 @@ def write(done: Evaluation, folder: Path) -> None:
 
 def section(done: Evaluation) -> str:
     """The evaluation as a section of a document in Markdown."""
-    versions = ", ".join(f"{name} {one}" for name, one in done.about["versions"].items())
     table = markdown(done.rows, done.metric, done.cost, published=done.suite.published)
+    metric, cost = (HEADINGS.get(name, name) for name in (done.metric, done.cost))
     return (
-        f"## {done.suite.title}\n\n`{done.about['command']}`\n\n"
-        f"Python {done.about['python']}, {versions}; {done.about['side_by_side']} questions side by side. "
-        f"{HEADINGS.get(done.metric, done.metric)} decides; cost: {HEADINGS.get(done.cost, done.cost)}.\n\n"
-        f"{table}\n" + "".join(f"- {note}\n" for note in done.notes)
+        f"## {done.suite.title}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; {metric} "
+        f"decides; cost: {cost}.\n\n{table}\n" + "".join(f"- {note}\n" for note in done.notes)
     )
+
+
+def about_line(about: Mapping[str, Any]) -> str:
+    """The command and the versions."""
+    versions = ", ".join(f"{name} {one}" for name, one in about["versions"].items())
+    return f"`{about['command']}`\n\nPython {about['python']}, {versions}."
 
 
 def vars_of(one: Any) -> Mapping[str, Any]:
