@@ -123,6 +123,7 @@ def evaluate(
     from router_graph.evaluation.comparing import as_json as told
     from router_graph.evaluation.evaluating import Plan
     from router_graph.evaluation.evaluating import evaluate as run
+    from router_graph.evaluation.suites import own
 
     if (suite in (None, SuiteName.retrieval)) != (questions is not None) and suite is not SuiteName.retrieval:
         raise EvaluationError(
@@ -140,12 +141,10 @@ def evaluate(
         context={key: value for key, value in given.items() if value},
         ablation=ablate,
     )
-    if questions is not None:
-        from router_graph.evaluation.suites import own
-
-        opening = own.opened(questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit)
-    else:
+    if questions is None:
         opening = _opened(suite)(data, split, limit=limit, say=terminal.note)
+    else:
+        opening = own.opened(questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit)
     if suite is SuiteName.retrieval:
         with opening as opened, progress() as begin:
             section = _search(opened, folder, as_json=as_json, begin=begin)

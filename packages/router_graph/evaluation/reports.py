@@ -38,8 +38,8 @@ def section(done: Evaluation) -> str:
     table = markdown(done.rows, done.metric, done.cost, published=done.suite.published)
     metric, cost = (HEADINGS.get(name, name) for name in (done.metric, done.cost))
     return (
-        f"## {done.suite.title}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; {metric} "
-        f"decides; cost: {cost}.\n\n{table}\n" + "".join(f"- {note}\n" for note in done.notes)
+        f"## {done.suite.title}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; "
+        f"{metric} decides; cost: {cost}.\n\n{table}\n" + "".join(f"- {note}\n" for note in done.notes)
     )
 
 

@@ -59,13 +59,14 @@ def searched(
         raise EvaluationError("No question says which documents it needs (metadata.gold_documents).")
     for name in dict.fromkeys(one for one, _, _ in needed):
         base: Any = knowledge[name].base
+        deep = min(DEPTH, base.count())
         asked = [(question, relevant) for one, question, relevant in needed if one == name]
         for mode in MODES:
             tick = begin(f"{name}, {mode}", len(asked))
             rankings, seconds = [], []
             for question, _ in asked:
                 begun = time.perf_counter()
-                rankings.append([found.doc_id for found in base.search(question, DEPTH, mode=mode)])
+                rankings.append([found.doc_id for found in base.search(question, deep, mode=mode)])
                 seconds.append(time.perf_counter() - begun)
                 tick()
             metrics = {

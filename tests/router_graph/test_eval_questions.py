@@ -1,0 +1,71 @@
+"""Files of questions, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from router_graph.errors import QuestionError
+from router_graph.evaluation.questions import Question, fingerprint, mark_of, read_questions
+
+GOOD = {"id": 1, "question": "Who?", "golden_answers": ["Ann", 3], "metadata": {"gold_documents": ["a", ["b", "c"]]}}
+
+
+def written(tmp_path, *rows):
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(one if isinstance(one, str) else json.dumps(one) for one in rows), encoding="utf-8")
+    return path
+
+
+def test_a_question_has_its_answers_and_the_documents_that_it_needs(tmp_path):
+    (one,) = read_questions(written(tmp_path, GOOD, ""))
+    assert one == Question("1", "Who?", ("Ann", "3"), (frozenset("a"), frozenset("bc")))
+    assert one.found([{"kb": "x", "doc_id": "c"}, {"kb": "x", "doc_id": "z"}]) == {1}
+
+
+def test_that_no_document_is_needed_is_another_thing_than_that_nobody_says(tmp_path):
+    rows = [{**GOOD, "metadata": {"gold_documents": []}}, {**GOOD, "id": 2, "metadata": {}}]
+    none, unknown = read_questions(written(tmp_path, *rows))
+    assert none.documents == () and unknown.documents is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "There is no question"),
+        ([GOOD, "{"], "line 2 is no JSON"),
+        ([GOOD, GOOD], "line 2: the id '1' is that of line 1 too"),
+        ([{"id": 1, "question": "x"}], "line 1 has no golden_answers"),
+        (["[1]"], "line 1 has no id and no question and no golden_answers"),
+        ([{**GOOD, "question": " "}], "line 1: the question is ' '"),
+        ([{**GOOD, "golden_answers": []}], "line 1: golden_answers is []"),
+        ([{**GOOD, "golden_answers": {}}], "line 1: golden_answers is {}"),
+        ([{**GOOD, "metadata": []}, {**GOOD, "id": 2, "metadata": [1]}], "line 2: the metadata is [1]"),
+        ([{**GOOD, "metadata": {"gold_documents": "a"}}], "line 1: gold_documents is 'a'"),
+        ([{**GOOD, "metadata": {"gold_kbs": 1.5j.imag}}], None),
+        ([{**GOOD, "metadata": {"gold_kbs": {}}}], None),
+        ([{**GOOD, "metadata": {"gold_kbs": {"x": 1}}}], "line 1: gold_kbs is {'x': 1}"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_told_with_its_number(tmp_path, rows, said):
+    path = written(tmp_path, *rows)
+    if said is None:
+        assert len(read_questions(path)) == 1
+        return
+    with pytest.raises(QuestionError, match=r"\.$") as caught:
+        read_questions(path)
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path):
+    with pytest.raises(QuestionError, match="cannot be read"):
+        read_questions(tmp_path / "none.jsonl")
+    (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(QuestionError, match="UTF-8"):
+        read_questions(tmp_path / "bytes.jsonl")
+
+
+def test_questions_are_known_whatever_their_case_and_spacing():
+    assert mark_of(" Who  is\nAnn? ") == mark_of("who is ann?") != mark_of("who is bea?")
+    assert fingerprint(["a", "B"]) == fingerprint(["b ", "A", "a"]) != fingerprint(["a"])
