@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from router_graph.evaluation.evaluating import Evaluation
     from router_graph.evaluation.suites.suite import Suite
 
 
@@ -38,6 +39,8 @@ class SuiteName(enum.StrEnum):
     ottqa = "ottqa"
     nq_pool = "nq-pool"
     retrieval = "retrieval"
+    routerbench = "routerbench"
+    routerarena = "routerarena"
 
 
 def register(app: typer.Typer) -> None:
@@ -47,13 +50,17 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     suite: Annotated[
-        SuiteName | None, typer.Argument(metavar="SUITE", help="ottqa, nq-pool or retrieval.", show_default=False)
+        SuiteName | None,
+        typer.Argument(metavar="SUITE", help=f"{', '.join(SuiteName)}.", show_default=False),
     ] = None,
     policy: Annotated[
         list[str] | None,
         typer.Option("--policy", metavar="NAME", help="What to compare; repeat for more.", show_default=False),
     ] = None,
     questions: Questions = None,
+    layout: Annotated[
+        str, typer.Option(metavar="NAME", help="Of --questions: hotpotqa, 2wiki, musique, multimodalqa, flashrag, …")
+    ] = "flashrag",
     knowledge: Annotated[
         str | None,
         typer.Option("--kbs", "--kb", metavar="LOCATION", help="Whom to ask --questions: a folder of knowledge bases."),
@@ -117,10 +124,8 @@ def evaluate(
     polyroute eval nq-pool --policy cascade --policy support
     """
     from kb_tools import terminal
-    from router_graph.cli_eval_print import print_evaluation
     from router_graph.cli_eval_progress import progress
-    from router_graph.evaluation import documents, reports
-    from router_graph.evaluation.comparing import as_json as told
+    from router_graph.evaluation import documents
     from router_graph.evaluation.evaluating import Plan
     from router_graph.evaluation.evaluating import evaluate as run
     from router_graph.evaluation.suites import own
@@ -131,6 +136,9 @@ def evaluate(
         )
     name = f"{suite or 'own'}-{split if questions is None else questions.stem}"
     folder = out or Path("eval") / f"{name}{f'-{limit}' if limit else ''}{f'-{ablate}' if ablate else ''}"
+    if suite in (SuiteName.routerbench, SuiteName.routerarena):
+        _finish(_table(suite, data), folder, write_docs=write_docs, as_json=as_json)
+        return
     given = {"only": only, "exclude": exclude, "usd": budget_usd, "max_steps": max_steps}
     plan = Plan(
         policies=policy or (),
@@ -144,7 +152,9 @@ def evaluate(
     if questions is None:
         opening = _opened(suite)(data, split, limit=limit, say=terminal.note)
     else:
-        opening = own.opened(questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit)
+        opening = own.opened(
+            questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit, layout=layout
+        )
     if suite is SuiteName.retrieval:
         with opening as opened, progress() as begin:
             section = _search(opened, folder, as_json=as_json, begin=begin)
@@ -153,6 +163,15 @@ def evaluate(
         return
     with opening as opened, progress() as begin:
         done = run(opened, plan, folder, command=_command(), begin=begin)
+    _finish(done, folder, write_docs=write_docs, as_json=as_json)
+
+
+def _finish(done: Evaluation, folder: Path, *, write_docs: Path | None, as_json: bool) -> None:
+    from kb_tools import terminal
+    from router_graph.cli_eval_print import print_evaluation
+    from router_graph.evaluation import documents, reports
+    from router_graph.evaluation.comparing import as_json as told
+
     reports.write(done, folder)
     if write_docs is not None:
         documents.put(write_docs, folder.name, reports.section(done))
@@ -161,6 +180,16 @@ def evaluate(
     else:
         print_evaluation(done)
     terminal.note(f"Written to {folder}: {', '.join(reports.FILES)}.")
+
+
+def _table(suite: SuiteName, data: Path | None) -> Evaluation:
+    from router_graph.evaluation.evaluating import evaluate_table
+    from router_graph.evaluation.readers import routerarena, routerbench
+
+    if data is None:
+        raise EvaluationError(f"{suite} is not among the data beside the project; give its folder with --data.")
+    reader = routerbench if suite is SuiteName.routerbench else routerarena
+    return evaluate_table(str(suite), reader.read(data), command=_command())
 
 
 def _search(suite: Suite, folder: Path, *, as_json: bool, begin: Callable[[str, int], Callable[[], None]]) -> str:

@@ -19,7 +19,7 @@ _NAME, _GAP = 22, 3
 def print_evaluation(done: Evaluation) -> None:
     """The metric that decides with its interval, some more, and what is to be said; all of it is in the files."""
     out = terminal.console()
-    out.print(f"{done.suite.title}, n = {done.rows[0].n}\n")
+    out.print(f"{done.title}, n = {done.rows[0].n}\n")
     out.print(_table(done, out.width))
     for row in done.rows:
         if sentence := verdict(row, done.metric, done.cost):

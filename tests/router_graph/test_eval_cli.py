@@ -185,3 +185,13 @@ def test_figures_go_into_a_document_in_the_place_of_those_before(recorded, tmp_p
 def test_files_that_are_missing_are_told(recorded, monkeypatch, args, said):
     monkeypatch.setenv("POLYROUTE_DATA", str(recorded.parent))
     assert said in " ".join(run("eval", *args, code=1).output.split())
+
+
+def test_questions_in_the_layout_of_another_benchmark(town, tmp_path):
+    metadata = {"supporting_facts": {"title": ["Arlo", "Arlo", "gone"], "sent_id": [0, 1, 0]}}
+    row = {"id": 1, "question": "Who is the mayor of Arlo?", "golden_answers": ["Ann Arloson"], "metadata": metadata}
+    (tmp_path / "hotpot.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    args = ("eval", "--questions", tmp_path / "hotpot.jsonl", "--kbs", town / "kb", "--out", tmp_path / "o")
+    rows = json.loads(run(*args, "--layout", "hotpotqa", "--policy", "fanout", "--no-simple", "--json").stdout)
+    assert rows[0]["gold_recall"]["mean"] == 0.5
+    assert "There is no layout 'hotpot'; there is flashrag" in run(*args, "--layout", "hotpot", code=1).output

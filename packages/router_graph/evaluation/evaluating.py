@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from router_graph.errors import EvaluationError, RouterError
-from router_graph.evaluation import runner
+from router_graph.evaluation import routed, runner
 from router_graph.evaluation.ablations import ABLATIONS, ablated
 from router_graph.evaluation.comparing import Row, Sort, compared, cost_of, row_of
 from router_graph.evaluation.controls import CONTROLS
 from router_graph.evaluation.outcome import Outcome
+from router_graph.evaluation.published import Published
+from router_graph.evaluation.questions import fingerprint
+from router_graph.evaluation.readers.graded import Graded
 from router_graph.evaluation.scores import METRICS
 from router_graph.evaluation.suites.suite import Suite
 from router_graph.graph import create_router
@@ -27,13 +30,17 @@ _VERSIONS = ("polyroute", "langgraph", "chromadb", "litellm")
 class Evaluation:
     """All that a report says."""
 
-    suite: Suite
+    name: str
+    title: str
     rows: Sequence[Row]
     metric: str
     cost: str
     about: Mapping[str, Any]
     """Command, versions, seeds."""
     notes: Sequence[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the figures depend on: fingerprints, counts."""
+    published: Sequence[Published] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,20 @@ def evaluate(
         raise EvaluationError(f"{metric!r} does not apply to {missing[0]!r}; take another with --metric.")
     cost = cost_of(rows)
     told = {**about(command), "seeds": list(plan.seeds), "side_by_side": plan.at_once}
-    return Evaluation(suite, compared(rows, metric, cost), metric, cost, told, notes)
+    return Evaluation(
+        suite.name, suite.title, compared(rows, metric, cost), metric, cost, told, notes, suite.facts, suite.published
+    )
+
+
+def evaluate_table(name: str, table: Graded, *, seed: int = 0, command: str = "") -> Evaluation:
+    """The simple routers over recorded scores; nothing is asked."""
+    notes = ["Scores are those of the benchmark's own graders; nothing of the graph runs here."]
+    if table.left_out:
+        notes.append(f"{table.left_out:,} questions were left out: not all models have a score and a cost for them.")
+    told = {**about(command), "seeds": [seed], "side_by_side": 1}
+    title = f"{name}: {len(table.models)} models, {len(table.questions):,} questions"
+    facts = {"questions": fingerprint(table.questions), "models": list(table.models)}
+    return Evaluation(name, title, routed.rows(table, seed=seed), "score", "usd", told, notes, facts)
 
 
 def _tasks(suite: Suite, plan: Plan, folder: Path) -> list[tuple[str, Sort, list[runner.Task]]]:

@@ -46,7 +46,7 @@ def page(done: Evaluation) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(done.suite.title)}</title>\n<style>{_STYLE}</style></head>\n<body><main>\n"
+        f"<title>{_text(done.title)}</title>\n<style>{_STYLE}</style></head>\n<body><main>\n"
         + "\n".join(_body(done))
         + "\n</main></body></html>\n"
     )
@@ -55,7 +55,7 @@ def page(done: Evaluation) -> str:
 def _body(done: Evaluation) -> Iterator[str]:
     metric, cost = HEADINGS.get(done.metric, done.metric), HEADINGS.get(done.cost, done.cost)
     versions = ", ".join(f"{name} {one}" for name, one in done.about["versions"].items())
-    yield f"<h1>{_text(done.suite.title)}</h1>"
+    yield f"<h1>{_text(done.title)}</h1>"
     yield (
         f'<p class="dim">n = {done.rows[0].n}; seeds {_text(", ".join(map(str, done.about["seeds"])))}; 95 % bootstrap '
         f"intervals over questions. {_text(metric)} decides, against {_text(cost)}. Python "
@@ -66,10 +66,12 @@ def _body(done: Evaluation) -> Iterator[str]:
     yield f"<h2>{_text(metric)} against {_text(cost)}</h2>"
     yield _KEY
     yield scatter([*_points(done.rows, done.metric, done.cost), *_published(done)], x=cost, y=f"{metric}, %")
-    if done.cost != "retrievals" and any(row.metrics["retrievals"].mean > 0 for row in done.rows):
+    if done.cost != "retrievals" and any(
+        "retrievals" in row.metrics and row.metrics["retrievals"].mean > 0 for row in done.rows
+    ):
         yield f"<h2>{_text(metric)} against searches</h2>"
         yield scatter(list(_points(done.rows, done.metric, "retrievals")), x="searches", y=f"{metric}, %")
-    if any("coverage" in row.metrics and row.metrics["coverage"].mean > 0 for row in done.rows):
+    if "coverage" in columns_of(done.rows):
         yield "<h2>Answer in the evidence, against the documents that it took</h2>"
         yield scatter(list(_points(done.rows, "coverage", "documents")), x="documents", y="in evidence, %")
     yield "<h2>All figures</h2>"
@@ -110,7 +112,7 @@ def _points(rows: Sequence[Row], metric: str, cost: str) -> Iterator[Point]:
 
 
 def _published(done: Evaluation) -> Iterator[Point]:
-    for one in done.suite.published:
+    for one in done.published:
         if one.metric == done.metric and one.cost is not None and done.cost == "cost_units":
             yield Point(one.policy, one.cost, one.value, one.value, one.value, "published")
 

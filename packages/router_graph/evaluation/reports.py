@@ -18,16 +18,17 @@ FILES = ("results.json", "results.md", "results.html")
 def write(done: Evaluation, folder: Path) -> None:
     """Write all of it into the folder."""
     told = {
-        "suite": done.suite.name,
-        "title": done.suite.title,
+        "suite": done.name,
+        "title": done.title,
         "metric": done.metric,
         "cost": done.cost,
         **done.about,
-        "facts": dict(done.suite.facts),
+        "facts": dict(done.facts),
         "notes": list(done.notes),
         "policies": [as_json(row) for row in done.rows],
-        "published": [vars_of(one) for one in done.suite.published],
+        "published": [vars_of(one) for one in done.published],
     }
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / FILES[0]).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     (folder / FILES[1]).write_text(section(done), encoding="utf-8")
     (folder / FILES[2]).write_text(page(done), encoding="utf-8")
@@ -35,10 +36,10 @@ def write(done: Evaluation, folder: Path) -> None:
 
 def section(done: Evaluation) -> str:
     """The evaluation as a section of a document in Markdown."""
-    table = markdown(done.rows, done.metric, done.cost, published=done.suite.published)
+    table = markdown(done.rows, done.metric, done.cost, published=done.published)
     metric, cost = (HEADINGS.get(name, name) for name in (done.metric, done.cost))
     return (
-        f"## {done.suite.title}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; "
+        f"## {done.title}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; "
         f"{metric} decides; cost: {cost}.\n\n{table}\n" + "".join(f"- {note}\n" for note in done.notes)
     )
 

@@ -8,11 +8,12 @@ from router_graph.evaluation.comparing import Row
 from router_graph.evaluation.published import Published
 
 SHOWN = (
-    "em", "f1", "contains", "f1_recall", "coverage", "documents", "gold_recall", "gold_mrr", "routing_accuracy",
-    "routing_set", "stop_quality", "retrievals", "calls", "tokens", "usd", "cost_units", "latency_s",
+    "score", "em", "f1", "contains", "f1_recall", "coverage", "documents", "gold_recall", "gold_mrr",
+    "routing_accuracy", "routing_set", "stop_quality", "retrievals", "calls", "tokens", "usd", "cost_units",
+    "latency_s",
 )  # fmt: skip
 _SHARES = frozenset(
-    "em f1 contains f1_recall coverage gold_recall gold_mrr routing_accuracy routing_set stop_quality".split()
+    "score em f1 contains f1_recall coverage gold_recall gold_mrr routing_accuracy routing_set stop_quality".split()
 )
 HEADINGS = {
     "em": "EM", "f1": "F1", "f1_recall": "F1-Recall (R1-Router)", "coverage": "answer in evidence",

@@ -9,7 +9,8 @@ from pathlib import Path
 from router_graph.errors import EvaluationError, RouterError
 from router_graph.evaluation.controls import CONTROLS
 from router_graph.evaluation.learned import learner
-from router_graph.evaluation.questions import Question, fingerprint, read_questions, stated
+from router_graph.evaluation.questions import Question, fingerprint, read_questions
+from router_graph.evaluation.readers.gold import LAYOUTS
 from router_graph.evaluation.suites.suite import Suite
 from router_graph.resources import Resources
 from router_graph.settings_live import load_router
@@ -27,13 +28,16 @@ def opened(
     pool: str | None = None,
     train: Path | None = None,
     limit: int | None = None,
+    layout: str = "flashrag",
 ) -> Iterator[Suite]:
     """The suite of a file in FlashRAG's form and of a router's settings. Raises `RouterError`.
 
     The handbook and the kNN are learned from the questions of `train`, which are asked for that.
     """
-    asked = read_questions(questions)[:limit]
-    learn, notes = learner(train, asked, gold=stated) if train is not None else (None, [])
+    if layout not in LAYOUTS:
+        raise EvaluationError(f"There is no layout {layout!r}; there is {', '.join(LAYOUTS)}.")
+    asked = read_questions(questions, gold=LAYOUTS[layout])[:limit]
+    learn, notes = learner(train, asked, gold=LAYOUTS[layout]) if train is not None else (None, [])
     arguments = {name: value for name, value in (("knowledge", knowledge), ("pool", pool)) if value is not None}
     with load_router(config, **arguments) as router:
         known = router.resources
