@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_graph.evaluation.comparing import as_json, compared, cost_of, frontier, reached, row_of
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.intervals import bootstrap, paired_p
 from router_graph.evaluation.outcome import Outcome
 from router_graph.evaluation.questions import Question
 
 N = 200
-QUESTIONS = [Question(str(n), f"question {n}", ("right",)) for n in range(N)]
+QUESTIONS = [Question(str(n), f"question {n}", Gold(("right",))) for n in range(N)]
 points = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1)), min_size=1, max_size=12)
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from router_graph.errors import QuestionError
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.questions import Question, fingerprint, mark_of, read_questions
 
 GOOD = {"id": 1, "question": "Who?", "golden_answers": ["Ann", 3], "metadata": {"gold_documents": ["a", ["b", "c"]]}}
@@ -20,14 +21,14 @@ def written(tmp_path, *rows):
 
 def test_a_question_has_its_answers_and_the_documents_that_it_needs(tmp_path):
     (one,) = read_questions(written(tmp_path, GOOD, ""))
-    assert one == Question("1", "Who?", ("Ann", "3"), (frozenset("a"), frozenset("bc")))
-    assert one.found([{"kb": "x", "doc_id": "c"}, {"kb": "x", "doc_id": "z"}]) == {1}
+    assert one == Question("1", "Who?", Gold(("Ann", "3"), (frozenset("a"), frozenset("bc"))))
+    assert one.gold.met([{"kb": "x", "doc_id": "c"}, {"kb": "x", "doc_id": "z"}]) == {1}
 
 
 def test_that_no_document_is_needed_is_another_thing_than_that_nobody_says(tmp_path):
     rows = [{**GOOD, "metadata": {"gold_documents": []}}, {**GOOD, "id": 2, "metadata": {}}]
     none, unknown = read_questions(written(tmp_path, *rows))
-    assert none.documents == () and unknown.documents is None
+    assert none.gold.documents == () and unknown.gold.documents is None
 
 
 @pytest.mark.parametrize(

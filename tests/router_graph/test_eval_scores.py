@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from router_graph.evaluation.f1_recall import f1_recall
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.outcome import Asked, Outcome, outcome_of
 from router_graph.evaluation.questions import Question
 from router_graph.evaluation.scores import scored, stopped
 
 QUESTION = Question(
-    "q", "Where?", ("Rome",), (frozenset({"t1"}), frozenset({"p1", "p2"})), frozenset({"tables", "texts"})
+    "q", "Where?", Gold(("Rome",), (frozenset({"t1"}), frozenset({"p1", "p2"}))), frozenset({"tables", "texts"})
 )
 
 
@@ -47,9 +48,9 @@ def test_a_run_that_went_on_after_all_was_found_or_ended_before():
 
 
 def test_where_nothing_is_needed_the_right_stop_is_at_once():
-    none = Question("q", "2 + 2?", ("4",), ())
+    none = Question("q", "2 + 2?", Gold(("4",), ()))
     assert stopped(none, run()) == "in time" and stopped(none, run(TABLE)) == "too late"
-    assert stopped(Question("q", "?", ("4",)), run()) is None
+    assert stopped(Question("q", "?", Gold(("4",))), run()) is None
 
 
 def test_two_searches_of_one_step_are_one_step():

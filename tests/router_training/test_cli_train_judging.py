@@ -170,7 +170,7 @@ def test_questions_to_run_have_answers_and_were_not_trained_on(tmp_path: Path):
     path.write_text('{"id": "1", "question": "A b?", "golden_answers": ["c"]}\n')
     (one,) = read_questions(path)
     assert one == Asked("A b?", ("c",)) and unseen_questions([one], set()) == [one]
-    from router_training.prepared import mark_of
+    from router_graph.evaluation.questions import mark_of
 
     with pytest.raises(DataError, match="trained on all 1 questions"):
         unseen_questions([one], {mark_of("a  B?")})

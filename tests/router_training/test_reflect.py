@@ -15,6 +15,7 @@ from pydantic import Field
 
 from router_graph import Answer, RouteToKB, RouteToLLM
 from router_graph.actions import action_as_dict
+from router_graph.evaluation.gold import Gold
 from router_graph.policies.gate import Gate, Thresholds
 from router_graph.policies.policy import Choice, ChoicePolicy
 from router_graph.policies.scripted import Scripted
@@ -37,7 +38,6 @@ from router_training.reflect import (
 from router_training.reflect.feedback import concerns, record_of
 from router_training.reflect.texts import LONGEST, within_bounds, write_texts
 from router_training.reflect.trial import put
-from router_training.rewards.gold import Gold
 from support.routed_runs import does
 from support.town_runs import questions, towns
 from support.views import view_of

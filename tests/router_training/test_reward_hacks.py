@@ -13,11 +13,12 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 
 from router_graph.actions import Answer, Note, RouteToKB, RouteToLLM
+from router_graph.evaluation.answers import bare
 from router_graph.evaluation.metrics import f1
 from router_graph.pool import ModelCard, ModelPool
 from router_training.credit.advantages import group_relative, normalised_parts
 from router_training.rewards.costs import CostNormaliser, Pricing
-from router_training.rewards.facts import bare, taken
+from router_training.rewards.facts import taken
 from router_training.rewards.gold import Questions
 from router_training.rewards.hygiene import preferred_share
 from router_training.rewards.r1_router import R1Router, Teacher, answer_score

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_graph.evaluation.gold import Gold
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
 from router_training.rewards.costs import CostNormaliser
-from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.gold import Questions
 from router_training.rewards.reward import RunReward, Score
 from router_training.rewards.router_r1 import RouterR1
 from router_training.rewards.saved import load, path_beside, save

@@ -8,9 +8,9 @@ import pytest
 from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
+from router_graph.evaluation.gold import Gold
 from router_graph.pool import ModelCard, ModelPool
 from router_training.errors import ConfigError, DataError
-from router_training.rewards.gold import Gold
 from router_training.rewards.router_r1_paper import (
     PaperCode,
     RollingCost,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_graph.actions import Answer, RouteToKB
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_training.errors import ConfigError, DataError
 from router_training.rewards.costs import CostNormaliser, Pricing, scales
-from router_training.rewards.facts import bare
-from router_training.rewards.gold import Gold
 from router_training.rewards.router_r1 import RouterR1
 from support.replies import texts
 from support.routed_runs import FILM, GOOD, PERSON, RIGHT, WRONG, does, libraries, run_of

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from router_graph.actions import Answer, Note, RouteToKB
+from router_graph.evaluation.gold import Gold
 from router_graph.trajectories.views import view_at
 from router_training.errors import ConfigError, DataError
 from router_training.rewards.costs import CostNormaliser, Pricing
-from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.gold import Questions
 from router_training.rewards.r1_router import NOBODY, R1Router, Taught, Teacher, answer_score, recall
 from router_training.rewards.similarity import by_embedding, by_words
 from router_training.rewards.utility import Closing, Containment, Recorded

@@ -106,9 +106,9 @@ def reflect(
 
 def _sides(path: Path, held_out: float) -> tuple[list[Task], list[Task]]:
     """Questions to search with, and to judge by. A question's side depends on its text alone."""
-    from router_training.prepared import mark_of
+    from router_graph.evaluation.gold import Gold
+    from router_graph.evaluation.questions import mark_of
     from router_training.reflect.trial import Task
-    from router_training.rewards.gold import Gold
     from router_training.running import read_questions
 
     if not 0 < held_out < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from router_graph.evaluation.questions import mark_of
+from router_graph.policies.local import TRAINED_ON
 from router_graph.trajectories.records import RunRecord
 from router_training.credit.groups import by_place, by_state
 from router_training.data.rendering import Rendering
@@ -21,8 +22,6 @@ from router_training.rewards.scoring import RewardRecord
 from router_training.trainers.config import Credit, OfflineGrpo
 from router_training.trainers.rows import Judged, attempted, judge
 
-TRAINED_ON = "trained_on.json"
-"""In the folder of a policy: which questions it has seen, and what its scores are."""
 _MOST_SHOWN = 128
 """Held-out runs of which the loss is shown."""
 
@@ -158,11 +157,6 @@ def unseen(runs: Sequence[RunRecord], seen: set[str]) -> list[RunRecord]:
 def question_mark(run: RunRecord) -> str:
     """Names the question of a run."""
     return mark_of(run.question)
-
-
-def mark_of(question: str) -> str:
-    """Names a question: 16 hex digits of its words, as questions are split by them."""
-    return hashlib.sha256(" ".join(question.casefold().split()).encode()).hexdigest()[:16]
 
 
 def _without_tokens(run: RunRecord) -> RunRecord:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from router_graph.evaluation.answers import bare
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
-from router_training.rewards.facts import bare
 from router_training.rewards.gold import Questions
 from router_training.rewards.reward import WHOLE_RUN
 from router_training.rewards.router_r1 import Metric, check_metric, outcome

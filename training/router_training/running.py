@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from langgraph.graph.state import CompiledStateGraph
 
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
+from router_graph.evaluation.questions import mark_of
 from router_graph.ledger import total
 from router_training.errors import DataError
 from router_training.ope.bandit import Floats
 from router_training.ope.intervals import Interval, interval
 from router_training.ope.promotion import Promotion, Values, gate
 from router_training.ope.rules import DEFAULT, Rules
-from router_training.prepared import mark_of
-from router_training.rewards.facts import bare
-from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.gold import Questions
 from router_training.rewards.router_r1 import Metric, outcome
 
 _AT_ONCE = 8

@@ -201,7 +201,7 @@ def _confusion(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, dict[str, 
 def _per_source(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, dict[str, float]]:
     sums: dict[str, Counter[str]] = {}
     for question, run in flat:
-        if not question.documents:
+        if not question.gold.documents:
             continue
         for target in {one.target for one in run.asked if one.target.startswith("kb:")}:
             searches = [one for one in run.asked if one.target == target]
@@ -209,7 +209,7 @@ def _per_source(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, dict[str,
             told["questions"] += 1
             told["searches"] += len(searches)
             told["found"] += len({place for one in searches for place in one.gold}) > 0
-            wanted = {name for one in question.documents for name in one}
+            wanted = {name for one in question.gold.documents for name in one}
             rows = [name for one in searches for name in one.documents]
             rank = next(
                 (at for at, name in enumerate(rows, 1) if name in wanted or name.partition(":")[2] in wanted), None

@@ -12,7 +12,7 @@ from router_graph.context import RouterContext
 from router_graph.errors import EvaluationError, RouterError
 from router_graph.evaluation.answers import bare
 from router_graph.evaluation.metrics import f1
-from router_graph.evaluation.questions import Gold, Question, mark_of, read_questions
+from router_graph.evaluation.questions import FindGold, Question, mark_of, read_questions
 from router_graph.resources import Resources
 
 AT_ONCE = 8
@@ -35,7 +35,7 @@ def learner(
     train: Path,
     asked: Sequence[Question],
     *,
-    gold: Gold,
+    gold: FindGold,
     turns: Callable[[Resources], Turns] = lambda resources: EXPLORED,
     most: int = MOST,
     usd_weight: float = 0.0,
@@ -70,7 +70,7 @@ def _learned(
     if not (about.is_file() and json.loads(about.read_text(encoding="utf-8")) == stated):
         log = folder / "runs"
         asyncio.run(_record(resources, questions, turns, log))
-        answers = {one.id: one.answers for one in questions}
+        answers = {one.id: one.gold.answers for one in questions}
         runs = [run for run in read_runs(log) if run.question_id in answers]
         quality = {(run.run_id, 0): f1(bare(run.answer), answers[run.question_id]) for run in runs}
         try:

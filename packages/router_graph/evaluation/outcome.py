@@ -87,11 +87,11 @@ def outcome_of(
         policy=policy,
         question=question.id,
         seed=seed,
-        answer=bare(result["answer"]),
+        answer=bare(result["answer"], evidence),
         stop_reason=result["stop_reason"],
         asked=tuple(_asked(result["steps"], question)),
         documents=len(evidence),
-        covered=any(contains(f"{hit['title']}\n{hit['text']}", question.answers) for hit in evidence),
+        covered=any(contains(f"{hit['title']}\n{hit['text']}", question.gold.answers) for hit in evidence),
         latency_s=seconds,
         **bill,
     )
@@ -114,7 +114,7 @@ def _asked(steps: Any, question: Question) -> Any:
                 step["number"],
                 f"{action['kind']}:{name}",
                 tuple(f"{hit['kb']}:{hit['doc_id']}" for hit in hits),
-                tuple(sorted(question.found(hits))),
+                tuple(sorted(question.gold.met(hits))),
                 came["usd"],
             )
 

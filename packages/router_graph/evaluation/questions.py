@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from router_graph.errors import QuestionError
-from router_graph.state import Hit
+from router_graph.evaluation.gold import Gold, answers_of, needed_of
 
-Needed = frozenset[str]
-"""Ids of documents of which one is enough: `doc_id`, or `kb:doc_id` where two knowledge bases share an id."""
 FORM = '{"id": …, "question": …, "golden_answers": […], "metadata": {…}}'
 
 
@@ -23,20 +21,12 @@ class Question:
 
     id: str
     text: str
-    answers: tuple[str, ...]
-    """Each is right."""
-    documents: tuple[Needed, ...] | None = None
-    """All are needed; empty where none is, None where nobody says."""
+    gold: Gold
     sources: frozenset[str] = frozenset()
     """The knowledge bases that have to be asked, by name; empty where nobody says."""
 
-    def found(self, hits: Iterable[Hit]) -> frozenset[int]:
-        """Which of the needed documents are among the hits, by their place in `documents`."""
-        names = {name for hit in hits for name in (hit["doc_id"], f"{hit['kb']}:{hit['doc_id']}")}
-        return frozenset(place for place, one in enumerate(self.documents or ()) if not one.isdisjoint(names))
 
-
-Gold = Callable[[Mapping[str, Any]], tuple[object, object]]
+FindGold = Callable[[Mapping[str, Any]], tuple[object, object]]
 """What finds in a question's metadata its needed documents and the knowledge bases that have them; None is unknown."""
 
 
@@ -45,7 +35,7 @@ def stated(metadata: Mapping[str, Any]) -> tuple[object, object]:
     return metadata.get("gold_documents"), metadata.get("gold_kbs")
 
 
-def read_questions(path: str | Path, *, gold: Gold = stated) -> list[Question]:
+def read_questions(path: str | Path, *, gold: FindGold = stated) -> list[Question]:
     """The questions of a JSONL file, in its order; raises `QuestionError` with the line where one cannot be used."""
     questions: list[Question] = []
     seen: dict[str, int] = {}
@@ -92,7 +82,7 @@ def essence(question: str) -> str:
     return " ".join(question.casefold().split())
 
 
-def _question(row: Any, where: str, gold: Gold) -> Question:
+def _question(row: Any, where: str, gold: FindGold) -> Question:
     missing = [key for key in ("id", "question", "golden_answers") if not isinstance(row, dict) or key not in row]
     if missing:
         raise QuestionError(f"{where} has no {' and no '.join(missing)}; a line is {FORM}.")
@@ -101,30 +91,24 @@ def _question(row: Any, where: str, gold: Gold) -> Question:
     metadata = row.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise QuestionError(f"{where}: the metadata is {metadata!r:.40}; it is an object.")
-    answers = texts(row["golden_answers"])
+    try:
+        answers = answers_of(row["golden_answers"])
+    except TypeError:
+        answers = ()
     if not answers:
         raise QuestionError(f"{where}: golden_answers is {row['golden_answers']!r:.40}; it is a list of right answers.")
     documents, sources = gold(metadata)
-    named = texts(sources or ())
-    if named is None:
-        raise QuestionError(f"{where}: gold_kbs is {sources!r:.40}; it is a list of names of knowledge bases.")
-    return Question(str(row["id"]), row["question"], answers, _needed(documents, where), frozenset(named))
-
-
-def texts(value: object) -> tuple[str, ...] | None:
-    """A text, or a list of texts and numbers, as texts that are not blank; None for anything else."""
-    given = [value] if isinstance(value, str | int | float) else value
-    if not isinstance(given, Sequence) or not all(isinstance(one, str | int | float) for one in given):
-        return None
-    return tuple(text for one in given if (text := str(one)).strip())
-
-
-def _needed(value: object, where: str) -> tuple[Needed, ...] | None:
-    if value is None:
-        return None
-    groups = None if isinstance(value, str) or not isinstance(value, Sequence) else list(map(texts, value))
-    if groups is None or None in groups:
+    try:
+        needed = needed_of(documents)
+    except TypeError:
         raise QuestionError(
-            f"{where}: gold_documents is {value!r:.40}; it is a list of ids, or of lists of ids of which one is enough."
-        )
-    return tuple(dict.fromkeys(frozenset(one) for one in groups if one))
+            f"{where}: gold_documents is {documents!r:.40}; it is a list of ids, or of lists of ids of which one is "
+            "enough."
+        ) from None
+    try:
+        named = frozenset(answers_of(sources or ()))
+    except TypeError:
+        raise QuestionError(
+            f"{where}: gold_kbs is {sources!r:.40}; it is a list of names of knowledge bases."
+        ) from None
+    return Question(str(row["id"]), row["question"], Gold(answers, needed), named)

@@ -132,7 +132,7 @@ async def run(
 
 async def _asked(task: Task, question: Question) -> Outcome:
     begun = time.perf_counter()
-    config: Any = {"metadata": {"question_id": question.id, "gold": list(question.answers)}}
+    config: Any = {"metadata": {"question_id": question.id, "gold": list(question.gold.answers)}}
     try:
         result = await task.graph.ainvoke({"question": question.text}, config=config, context=dict(task.context))
     except RouterError as error:

@@ -18,14 +18,14 @@ COSTS = ("cost_units", "usd", "retrievals")
 
 def gold_recall(question: Question, run: Outcome) -> float | None:
     """The share of the needed documents that were found at any step; of those of which one is enough, one."""
-    if not question.documents:
+    if not question.gold.documents:
         return None
-    return len({place for one in run.asked for place in one.gold}) / len(question.documents)
+    return len({place for one in run.asked for place in one.gold}) / len(question.gold.documents)
 
 
 def gold_mrr(question: Question, run: Outcome) -> float | None:
     """1 / rank of the first needed document of each search, the mean over the searches of knowledge bases."""
-    if not question.documents:
+    if not question.gold.documents:
         return None
     ranks = [_reciprocal(question, one.documents) for one in run.asked if one.target.startswith("kb:")]
     return sum(ranks) / len(ranks) if ranks else 0.0
@@ -50,21 +50,21 @@ def routing_set(question: Question, run: Outcome) -> float | None:
 
 def stop_quality(question: Question, run: Outcome) -> float | None:
     """Whether it stopped in time: with all that is needed, and no step after that was there."""
-    if question.documents is None:
+    if question.gold.documents is None:
         return None
     return float(_stopped(question, run) == "in time")
 
 
 def stopped(question: Question, run: Outcome) -> str | None:
     """`in time`, `too early` (not all that is needed was found) or `too late` (it went on after that)."""
-    return None if question.documents is None else _stopped(question, run)
+    return None if question.gold.documents is None else _stopped(question, run)
 
 
 METRICS: dict[str, tuple[str, Metric]] = {
-    "em": ("exact match (SQuAD)", lambda q, r: exact_match(r.answer, q.answers)),
-    "f1": ("word F1 (SQuAD), yes and no only as a whole", lambda q, r: f1(r.answer, q.answers)),
-    "contains": ("a right answer stands in the answer", lambda q, r: float(contains(r.answer, q.answers))),
-    "f1_recall": ("R1-Router's recall, to compare only", lambda q, r: f1_recall(r.answer, q.answers)),
+    "em": ("exact match (SQuAD)", lambda q, r: exact_match(r.answer, q.gold.answers)),
+    "f1": ("word F1 (SQuAD), yes and no only as a whole", lambda q, r: f1(r.answer, q.gold.answers)),
+    "contains": ("a right answer stands in the answer", lambda q, r: float(contains(r.answer, q.gold.answers))),
+    "f1_recall": ("R1-Router's recall, to compare only", lambda q, r: f1_recall(r.answer, q.gold.answers)),
     "coverage": ("a right answer stands in the evidence", lambda q, r: float(r.covered)),
     "documents": ("different documents found", lambda q, r: float(r.documents)),
     "gold_recall": ("share of the needed documents found", gold_recall),
@@ -89,7 +89,7 @@ def scored(question: Question, run: Outcome) -> dict[str, float]:
 
 
 def _reciprocal(question: Question, documents: tuple[str, ...]) -> float:
-    wanted = {name for one in question.documents or () for name in one}
+    wanted = {name for one in question.gold.documents or () for name in one}
     for rank, name in enumerate(documents, start=1):
         if name in wanted or name.partition(":")[2] in wanted:
             return 1 / rank
@@ -97,7 +97,7 @@ def _reciprocal(question: Question, documents: tuple[str, ...]) -> float:
 
 
 def _stopped(question: Question, run: Outcome) -> str:
-    needed = set(range(len(question.documents or ())))
+    needed = set(range(len(question.gold.documents or ())))
     last = max((one.step for one in run.asked), default=0)
     have: set[int] = set()
     for step in range(last + 1):

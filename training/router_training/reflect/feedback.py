@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from router_graph.actions import Route, RouteToKB
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import contains
 from router_graph.state import Observation
 from router_training.reflect.texts import ADVICE
 from router_training.reflect.trial import Trial
-from router_training.rewards.facts import answer_of, bare, taken
-from router_training.rewards.gold import Gold
+from router_training.rewards.facts import answer_of, taken
 
 _LONGEST = 300
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import f1
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.recorder import Recorder
 from router_graph.trajectories.records import RunRecord
 from router_training.reflect.texts import Graph
-from router_training.rewards.facts import bare
-from router_training.rewards.gold import Gold
 
 _AT_ONCE = 8
 

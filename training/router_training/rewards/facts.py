@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from router_graph.actions import Answer, Malformed, Route, RouteToKB, RouteToLLM, action_from_dict
-from router_graph.policies.closing import NOTHING
-from router_graph.state import Citation, Hit, Observation, Option, Step
+from router_graph.state import Observation, Option, Step
 from router_graph.trajectories.records import RunRecord, StepRecord
-
-_MARK = re.compile(r"\s*\[([A-Za-z0-9][\w-]*:[^\[\]\n]*)\]")
-_NAME = re.compile(r"[A-Za-z0-9][\w-]*:\S+")
 
 
 def step_of(run: RunRecord, number: int) -> StepRecord:
@@ -46,22 +41,6 @@ def answer_of(step: Step) -> str | None:
     """The answer that a step gives; None where it gives none."""
     said = (action_from_dict(one) for one in step.get("actions", ()) if one["kind"] == "answer")
     return next((one.text for one in said if isinstance(one, Answer)), None)
-
-
-def bare(answer: str, known: Iterable[Hit | Citation] = ()) -> str:
-    """The answer without the marks of its sources, and empty where it is the sentence that none was found.
-
-    A mark names documents: those that are `known`, or any whose name has no space in it. Other words in brackets are
-    words of the answer: a policy could else say there what it does not want to be judged by.
-    """
-    names = {f"{one['kb']}:{one['doc_id']}" for one in known}
-
-    def unmarked(found: re.Match[str]) -> str:
-        pieces = re.split(r"\s*[,;]\s*", found[1].strip())
-        is_mark = found[1].strip() in names or all(one in names or _NAME.fullmatch(one) for one in pieces)
-        return "" if is_mark else found[0]
-
-    return "" if answer.startswith(NOTHING) else _MARK.sub(unmarked, answer).strip()
 
 
 def option_of(run: RunRecord, key: str) -> Option | None:

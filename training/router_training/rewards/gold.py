@@ -1,4 +1,4 @@
-"""What is right: the answers of a question, and the documents that hold them.
+"""What is right for the runs of a log.
 
 A run brings it along as `metadata["gold"]` and `metadata["gold_documents"]`, or it stands in a file of questions in
 FlashRAG's form, joined by the question's id.
@@ -7,39 +7,13 @@ FlashRAG's form, joined by the question's id.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from router_graph.evaluation.metrics import contains, normalize_answer
-from router_graph.state import Hit
+from router_graph.evaluation.gold import Gold, answers_of, needed_of
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
-
-_IN_ANY_TEXT = frozenset({"yes", "no", "noanswer"})
-Needed = frozenset[str]
-"""Ids of documents of which one is enough: `doc_id`, or `kb:doc_id` where two knowledge bases share an id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """What is right for a question."""
-
-    answers: tuple[str, ...] = ()
-    """Each is right."""
-    documents: tuple[Needed, ...] | None = None
-    """All are needed. Empty where none is: the question is to be answered without a search. None where nobody knows."""
-
-    def met(self, hits: Iterable[Hit]) -> frozenset[int]:
-        """Which of the needed documents are among the hits, by their place in `documents`."""
-        found = {name for hit in hits for name in (hit["doc_id"], f"{hit['kb']}:{hit['doc_id']}")}
-        return frozenset(place for place, one in enumerate(self.documents or ()) if not one.isdisjoint(found))
-
-    def stands_in(self, texts: Iterable[str]) -> bool:
-        """Whether a right answer stands in one of the texts. Answers such as "yes" stand in any, and count in none."""
-        golds = [one for one in self.answers if normalize_answer(one) not in _IN_ANY_TEXT]
-        return any(contains(text, golds) for text in texts)
 
 
 def gold_documents(metadata: Mapping[str, Any]) -> object:
@@ -72,7 +46,7 @@ class Questions:
                     continue
                 try:
                     row = json.loads(line)
-                    one = Gold(_answers(row["golden_answers"]), _needed(documents(row.get("metadata") or {})))
+                    one = Gold(answers_of(row["golden_answers"]), needed_of(documents(row.get("metadata") or {})))
                     identity, text = str(row["id"]), str(row.get("question", ""))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise DataError(
@@ -91,29 +65,11 @@ class Questions:
         metadata = run.metadata
         try:
             return Gold(
-                known.answers or _answers(metadata.get("gold") or ()),
-                _needed(gold_documents(metadata)) if known.documents is None else known.documents,
+                known.answers or answers_of(metadata.get("gold") or ()),
+                needed_of(gold_documents(metadata)) if known.documents is None else known.documents,
             )
         except TypeError as error:
             raise DataError(
                 f"The gold of run {run.run_id!r} cannot be used ({error}); metadata['gold'] is a list of answers and "
                 "metadata['gold_documents'] a list of ids."
             ) from error
-
-
-def _answers(value: object) -> tuple[str, ...]:
-    given = [value] if isinstance(value, str | int | float) else value
-    if not isinstance(given, Sequence) or not all(isinstance(one, str | int | float) for one in given):
-        raise TypeError(f"answers are a list of texts, and not {value!r:.80}")
-    return tuple(text for one in given if (text := str(one)).strip())
-
-
-def _needed(value: object) -> tuple[Needed, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise TypeError(f"documents are a list of ids, and not {value!r:.80}")
-    groups = [[one] if isinstance(one, str) else one for one in value]
-    if not all(isinstance(one, Sequence) and one and all(isinstance(name, str) for name in one) for one in groups):
-        raise TypeError(f"documents are a list of ids, or of lists of ids, and not {value!r:.80}")
-    return tuple(dict.fromkeys(frozenset(one) for one in groups))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from router_graph.evaluation.gold import Gold
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import ConfigError
 from router_training.rewards.facts import taken, texts_of
-from router_training.rewards.gold import Gold
 
 
 def preferred_share(run: RunRecord, preferred: Mapping[str, float], gold: Gold) -> float:

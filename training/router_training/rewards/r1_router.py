@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from router_graph.actions import Note, action_from_dict
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import normalize_answer
 from router_graph.state import Step
 from router_graph.trajectories.records import RunRecord
 from router_graph.view import found
 from router_training.errors import ConfigError, DataError
-from router_training.rewards.facts import answer_of, bare, before, fault, step_of, taken
-from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.facts import answer_of, before, fault, step_of, taken
+from router_training.rewards.gold import Questions
 from router_training.rewards.reward import Score, StepReward, digest
 from router_training.rewards.similarity import Similarity, by_words
 

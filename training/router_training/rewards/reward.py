@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from router_graph.evaluation.gold import Gold
 from router_graph.trajectories.records import RunRecord
-from router_training.rewards.gold import Gold
 
 Needs = Literal["answers", "documents"]
 WHOLE_RUN = 0

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import exact_match, f1
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import ConfigError
 from router_training.rewards.costs import CostNormaliser, Pricing
-from router_training.rewards.facts import bare, fault
-from router_training.rewards.gold import Gold
+from router_training.rewards.facts import fault
 from router_training.rewards.hygiene import check_preferred, gated, preferred_share
 from router_training.rewards.reward import WHOLE_RUN, RunReward, Score
 

@@ -17,6 +17,7 @@ from math import sqrt
 import numpy as np
 from langchain_core.messages import AIMessage
 
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import exact_match, normalize_answer
 from router_graph.pool.tokens import estimate
 from router_graph.protocols.router_r1 import RouterR1 as Grammar
@@ -26,7 +27,6 @@ from router_graph.trajectories.records import RunRecord
 from router_graph.view import View
 from router_training.errors import ConfigError, DataError
 from router_training.rewards.facts import taken
-from router_training.rewards.gold import Gold
 from router_training.rewards.reward import WHOLE_RUN, RunReward, Score
 from router_training.rewards.router_r1 import BAD_FORMAT, Metric, check_metric
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from router_graph.evaluation.gold import Gold
 from router_graph.trajectories.reader import Source, read_runs
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
-from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.gold import Questions
 from router_training.rewards.reward import WHOLE_RUN, Needs, Reward
 
 _MISSING: Mapping[Needs, str] = {

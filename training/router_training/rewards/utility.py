@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from router_graph.actions import Answer
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import f1
 from router_graph.policies.closing import close
 from router_graph.view import View
-from router_training.rewards.facts import bare
-from router_training.rewards.gold import Gold
 
 
 class Value(Protocol):

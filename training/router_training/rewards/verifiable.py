@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from router_graph.actions import Route
+from router_graph.evaluation.answers import bare
+from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.metrics import f1
 from router_graph.state import Step
 from router_graph.trajectories.records import RunRecord, StepRecord
@@ -17,8 +19,7 @@ from router_graph.trajectories.views import view_at
 from router_graph.view import View, found
 from router_training.errors import ConfigError
 from router_training.rewards.costs import CostNormaliser, Pricing
-from router_training.rewards.facts import answer_of, bare, before, fault, step_of, taken
-from router_training.rewards.gold import Gold
+from router_training.rewards.facts import answer_of, before, fault, step_of, taken
 from router_training.rewards.hygiene import check_preferred, preferred_share
 from router_training.rewards.reward import Needs, Score, StepReward
 from router_training.rewards.utility import Value

@@ -8,12 +8,13 @@ from math import isnan, nan
 
 import numpy as np
 
+from router_graph.evaluation.gold import Gold
 from router_graph.trajectories.records import RunRecord
 from router_training.credit.advantages import Convention, Floats, facts_of, group_relative, mixed
 from router_training.credit.groups import by_place, by_question, by_state, group_ids
 from router_training.errors import ConfigError
 from router_training.rewards.facts import fault
-from router_training.rewards.gold import Gold, Questions
+from router_training.rewards.gold import Questions
 from router_training.rewards.reward import Reward, RunReward, Score, StepReward
 from router_training.trainers.episode_config import EpisodeConfig
 from router_training.trainers.episode_rows import calls_of

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from router_graph.actions import Route
+from router_graph.evaluation.gold import Gold
 from router_graph.protocols import protocol_named
 from router_graph.state import Observation
 from router_graph.trajectories.records import RunRecord
@@ -17,7 +18,6 @@ from router_training.credit.states import state_key
 from router_training.data.rendering import Rendering
 from router_training.data.samples import samples
 from router_training.rewards.costs import CostNormaliser
-from router_training.rewards.gold import Gold
 from router_training.rewards.scoring import RewardRecord, score
 from router_training.rewards.verifiable import Verifiable, Weights
 from router_training.trainers.config import OfflineConfig, Rft, Spoken

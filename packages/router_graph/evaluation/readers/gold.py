@@ -1,4 +1,4 @@
-"""Where public files of questions say which documents are needed: each layout's own way, as `questions.Gold`.
+"""Where public files of questions say which documents are needed: each layout's own way, as `questions.FindGold`.
 
 Documents are named by their titles, as the files name them: index passages under their titles to have them found.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from router_graph.evaluation.questions import Gold, stated
+from router_graph.evaluation.questions import FindGold, stated
 
 
 def facts(metadata: Mapping[str, Any]) -> tuple[object, object]:
@@ -35,7 +35,7 @@ def multimodalqa(metadata: Mapping[str, Any]) -> tuple[object, object]:
     return [one["doc_id"] for one in context], list(dict.fromkeys(one["doc_part"] for one in context))
 
 
-LAYOUTS: Mapping[str, Gold] = {
+LAYOUTS: Mapping[str, FindGold] = {
     "flashrag": stated,
     "hotpotqa": facts,
     "2wiki": facts,

@@ -105,6 +105,6 @@ def _bounds(
 
     def best(place: int) -> Outcome:
         question, runs = questions[place], [runs[place] for runs in singles.values()]
-        return min(runs, key=lambda run: (-exact_match(run.answer, question.answers), run.cost_units))
+        return min(runs, key=lambda run: (-exact_match(run.answer, question.gold.answers), run.cost_units))
 
     return {"oracle": ("bound", [best(place) for place in range(len(questions))])}

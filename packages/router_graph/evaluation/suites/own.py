@@ -85,7 +85,7 @@ def _gold_notes(questions: Sequence[Question], resources: Resources) -> Iterator
         raise EvaluationError(
             f"gold_kbs names {unknown[0]!r}, and there is {', '.join(resources.knowledge) or 'no knowledge base'}."
         )
-    needed = [group for one in questions for group in one.documents or ()]
+    needed = [group for one in questions for group in one.gold.documents or ()]
     if not needed:
         return
     names = sorted({name for group in needed for name in group})

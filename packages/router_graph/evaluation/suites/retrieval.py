@@ -81,14 +81,14 @@ def _needed(
 ) -> Iterator[tuple[str, str, frozenset[str]]]:
     """Knowledge base, question, and the ids of it that answer a need."""
     held: dict[str, set[str]] = {}
-    names = {name for question in questions for group in question.documents or () for name in group}
+    names = {name for question in questions for group in question.gold.documents or () for name in group}
     for name, one in knowledge.items():
         get = getattr(one.base, "get", None)
         if get is None:
             raise EvaluationError(f"{name!r} cannot be looked up by id; search modes are those of kb_tools.")
         held[name] = {document.id for document in get(sorted({one.removeprefix(f"{name}:") for one in names}))}
     for question in questions:
-        for group in question.documents or ():
+        for group in question.gold.documents or ():
             for name, ids in held.items():
                 relevant = frozenset(one.removeprefix(f"{name}:") for one in group) & ids
                 if relevant:
