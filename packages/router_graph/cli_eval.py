@@ -92,6 +92,9 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    frontier: Annotated[
+        bool, typer.Option("--frontier", help="nq-pool: cascades for other limits of the cost too; a minute more.")
+    ] = False,
     only: options.Only = None,
     exclude: options.Exclude = None,
     budget_usd: options.BudgetUsd = None,
@@ -123,7 +126,6 @@ def evaluate(
 
     polyroute eval nq-pool --policy cascade --policy support
     """
-    from kb_tools import terminal
     from router_graph.cli_eval_progress import progress
     from router_graph.evaluation import documents
     from router_graph.evaluation.evaluating import Plan
@@ -150,7 +152,7 @@ def evaluate(
         ablation=ablate,
     )
     if questions is None:
-        opening = _opened(suite)(data, split, limit=limit, say=terminal.note)
+        opening = _opened(suite, data, split, limit=limit, frontier=frontier)
     else:
         opening = own.opened(
             questions, config=config, knowledge=knowledge, pool=pool, train=train, limit=limit, layout=layout
@@ -214,7 +216,12 @@ def _command() -> str:
     return shlex.join(["polyroute", *sys.argv[1:]])
 
 
-def _opened(suite: SuiteName | None) -> Callable[..., AbstractContextManager[Suite]]:
+def _opened(
+    suite: SuiteName | None, data: Path | None, split: str, *, limit: int | None, frontier: bool
+) -> AbstractContextManager[Suite]:
+    from kb_tools import terminal
     from router_graph.evaluation.suites import nq_pool, ottqa
 
-    return nq_pool.opened if suite is SuiteName.nq_pool else ottqa.opened
+    if suite is SuiteName.nq_pool:
+        return nq_pool.opened(data, split, limit=limit, frontier=frontier, say=terminal.note)
+    return ottqa.opened(data, split, limit=limit, say=terminal.note)

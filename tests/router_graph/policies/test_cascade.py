@@ -162,7 +162,7 @@ def test_a_pool_without_the_fitted_models_is_asked_from_the_cheapest_up_where_mo
 
 
 def test_a_file_of_ones_own_is_read_and_is_what_was_written(tmp_path):
-    own = Fitted(("a/b", "c/d"), (0.5,), Reader({"one": -1.0, "has: mean": 2.0}), {"n": 60, "hashes": ["12ab"]})
+    own = Fitted(("a/b", "c/d"), (0.5,), Reader({"one": -1.0, "has: mean": 2.0}), {"n": 60, "marks": ["12ab"]})
     save(own, tmp_path / "own.json")
     assert load(tmp_path / "own.json") == own
     policy = policy_named(f"cascade:{tmp_path / 'own.json'}", pool=recorded(tmp_path))
@@ -195,7 +195,7 @@ def test_a_file_that_is_none_is_refused_in_a_sentence(tmp_path, text, problem):
 def test_the_shipped_file_is_small_and_says_what_it_was_fitted_on():
     assert SHIPPED.stat().st_size < 60_000
     learned = FITTED.learned
-    assert len(learned["hashes"]) == learned["n"] == 315
+    assert len(learned["marks"]) == learned["n"] == 315
     assert {"command", "seed", "cv", "single", "questions", "limit_usd"} <= learned.keys()
 
 

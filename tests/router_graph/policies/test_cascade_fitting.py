@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_graph.errors import SettingsError
+from router_graph.evaluation.questions import mark_of
 from router_graph.policies.cascade import load
-from router_graph.policies.cascade.fitting import fit_cascade, question_hash
+from router_graph.policies.cascade.fitting import fit_cascade
 from router_graph.policies.cascade.logistic import fit_logistic
 from router_graph.policies.cascade.plan import ALWAYS, Outcomes, Plan, best_plans, plans
 from router_graph.policies.cascade.table import Question, Table
@@ -79,7 +80,7 @@ def test_a_cascade_learns_whom_to_ask_when_and_is_the_same_for_the_same_seed():
     assert fitted.chain[:2] == ("x/cheap", "x/dear")
     cv, single = fitted.learned["cv"], fitted.learned["single"]["x/cheap"]["em"]
     assert cv["em"] > single + 0.3 and cv["usd"] <= 70e-6 and 1.3 < cv["calls"] < 1.8
-    assert question_hash("Who wrote book 3?") in fitted.learned["hashes"]
+    assert mark_of("Who wrote book 3?") in fitted.learned["marks"]
 
 
 def test_a_limit_that_only_one_call_meets_gives_one_model():
@@ -120,7 +121,7 @@ def test_the_shipped_reader_is_the_one_that_the_recorded_replies_give(nq):
     weights = dict(zip(table.names, table.fit(np.ones(len(questions), dtype=bool), stages), strict=True))
     assert set(shipped.reader.weights) <= set(weights)
     assert all(shipped.reader.weights.get(name, 0.0) == pytest.approx(w, abs=2e-3) for name, w in weights.items())
-    assert shipped.learned["hashes"] == sorted(question_hash(one.text) for one in questions)
+    assert shipped.learned["marks"] == sorted(mark_of(one.text) for one in questions)
 
 
 @pytest.mark.data

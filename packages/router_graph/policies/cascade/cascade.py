@@ -34,6 +34,7 @@ class Cascade(ChoicePolicy):
         self.fitted, self._ranking = fitted, tuple(ranking or ())
         self.chain = fitted.chain if chain is None else tuple(chain)
         data = fitted.learned.get("questions")
+        self.seen = frozenset(fitted.learned.get("marks", ()))
         weights = sorted(fitted.reader.weights.items())
         self.version = versioned("1", data, self.chain, fitted.stops, weights, self._ranking)
 

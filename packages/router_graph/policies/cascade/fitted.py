@@ -29,7 +29,7 @@ class Fitted:
     """One fewer than models."""
     reader: Reader
     learned: Mapping[str, Any]
-    """Command, n, fingerprint and hashes of the questions, seed, figures."""
+    """Command, n, fingerprint and marks of the questions, seed, figures."""
 
 
 def save(fitted: Fitted, path: str | Path) -> None:
@@ -39,9 +39,9 @@ def save(fitted: Fitted, path: str | Path) -> None:
         "version": VERSION,
         "chain": list(fitted.chain),
         "stops": list(fitted.stops),
-        "learned": {key: value for key, value in fitted.learned.items() if key != "hashes"},
+        "learned": {key: value for key, value in fitted.learned.items() if key != "marks"},
         "weights": dict(fitted.reader.weights),
-        "hashes": " ".join(fitted.learned.get("hashes", ())),
+        "marks": " ".join(fitted.learned.get("marks", ())),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,4 +76,4 @@ def _made(told: Mapping[str, Any]) -> Fitted:
         raise ValueError("a chain has at least one model, and one stop fewer than models")
     if not all(map(math.isfinite, (*stops, *weights.values()))):
         raise ValueError("a number that is none")
-    return Fitted(chain, stops, Reader(weights), {**told["learned"], "hashes": told["hashes"].split()})
+    return Fitted(chain, stops, Reader(weights), {**told["learned"], "marks": told["marks"].split()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from router_graph.errors import SettingsError
 from router_graph.evaluation.metrics import exact_match
+from router_graph.evaluation.questions import mark_of
 from router_graph.policies.cascade.fitted import Fitted
 from router_graph.policies.cascade.plan import Models, Outcomes, Plan, Ran, Values, best_plans, plans
 from router_graph.policies.cascade.reader import Reader
@@ -20,7 +20,6 @@ from router_graph.policies.cascade.table import Question, Table
 from router_graph.policies.learned.decided import questions_fingerprint
 from router_graph.policies.replies import answer_in
 from router_graph.pool.card import ModelCard
-from router_graph.pool.transports.record import normalise_question
 
 LEAST = 50
 """Questions below which nothing is fitted."""
@@ -75,7 +74,7 @@ def fit_cascades(
         "folds": folds,
         "most": most,
         "single": {one: figures(_single(questions, one)) for one in models},
-        "hashes": sorted(question_hash(one.text) for one in questions),
+        "marks": sorted(mark_of(one.text) for one in questions),
     }
     prices = {card.id: [card.payable.input, card.payable.output] for card in cards}
     found = []
@@ -140,11 +139,6 @@ class _Chooser:
 def _stages(plan: Plan) -> tuple[Models, ...]:
     """The sets of replies that a plan reads."""
     return tuple(frozenset(plan.chain[:n]) for n in range(1, len(plan.chain) + 1))
-
-
-def question_hash(question: str) -> str:
-    """Names a question in a fitted file, so that nobody is tested on it unawares: 8 hex digits."""
-    return hashlib.sha256(normalise_question(question).encode()).hexdigest()[:8]
 
 
 def figures(ran: Ran) -> dict[str, Any]:
