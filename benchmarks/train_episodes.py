@@ -24,7 +24,7 @@ from router_training.ope.intervals import interval
 from router_training.rewards.costs import scales
 from router_training.rewards.gold import Questions
 from router_training.rewards.router_r1 import RouterR1
-from router_training.trainers.episode_config import EpisodeConfig
+from router_training.trainers.episode_config import EpisodeConfig, EpisodeCredit
 from router_training.trainers.episode_credit import Rewards
 from router_training.trainers.offline import train_offline
 from router_training.trainers.router_r1 import train_router_r1
@@ -90,7 +90,7 @@ def _learn(given: argparse.Namespace, seed: int, learn: Sequence[Task], tasks: S
                 longest_reply=16,
                 policy=SPOKEN,
                 seed=seed,
-                credit=credit,
+                credit=EpisodeCredit(by=credit),
                 trl={"learning_rate": given.rate, "lr_scheduler_type": "constant", "use_cpu": True},
             )
             rewards = Rewards(reward, None if credit == "episode" else reward_of(runs))

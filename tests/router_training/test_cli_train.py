@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from router_graph.cli import app
 from router_graph.trajectories.reader import read_lines
 from router_graph.trajectories.writer import RunWriter
-from router_training.online_recipe import OnlineRecipe
+from router_training.online_recipe import EpisodeRecipe, OnlineRecipe
 from router_training.recipe import OfflineRecipe, read_recipe
 from router_training.rewards.saved import load
 from support.handbook import STEERS
@@ -311,8 +311,9 @@ def test_each_recipe_can_be_used(path: Path):
         return
     import trl
 
-    if method == "step-grpo":
-        settings, kind = read_recipe(OnlineRecipe, path), trl.GRPOConfig
+    if method in ("step-grpo", "router-r1"):
+        recipe = OnlineRecipe if method == "step-grpo" else EpisodeRecipe
+        settings, kind = read_recipe(recipe, path), trl.GRPOConfig
     else:
         settings = read_recipe(OfflineRecipe, path, method=method)
         kind = {"dpo": trl.DPOConfig, "kto": trl.KTOConfig}.get(method, trl.SFTConfig)

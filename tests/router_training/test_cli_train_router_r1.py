@@ -59,11 +59,11 @@ def test_a_dry_run_shows_three_episodes_with_what_is_trained_of_them(house: Path
 @pytest.mark.parametrize("credit", ["episode", "mixed"])
 def test_a_policy_is_trained_by_how_its_runs_end(house: Path, tmp_path: Path, credit: str):
     free = ("--set-step", "weights.documents=0", "--set-step", "weights.stop=0") if credit == "mixed" else ()
-    given = ("--router", house / "router.yaml", "--out", tmp_path / "p", f"credit={credit}", *free, *SMALL)
+    given = ("--router", house / "router.yaml", "--out", tmp_path / "p", f"credit.by={credit}", *free, *SMALL)
     said = router_r1(house, *given, "--set", "alpha=0.3")
     assert "router-r1" in said.stdout
     card = json.loads((tmp_path / "p" / "policy.json").read_text())
-    assert card["learned"]["method"] == "router-r1" and card["learned"]["config"]["credit"] == credit
+    assert card["learned"]["method"] == "router-r1" and card["learned"]["config"]["credit"]["by"] == credit
     kept = json.loads((tmp_path / "p" / "trained_on.json").read_text())
     assert len(kept["questions"]) == 3 and kept["scores"]["parameters"]["alpha"] == 0.3
     assert ("of_steps" in kept["scores"]) == (credit == "mixed")
@@ -82,9 +82,9 @@ def test_the_papers_own_reward_is_an_option(house: Path):
         ([], "as in --out policy"),
         (["--out", "p"], "as in --router router.yaml"),
         (["--reward", "verifiable", "--dry-run"], "--reward verifiable scores steps, and not runs"),
-        (["credit=mixed", "--dry-run"], "questions have no needed document"),
-        (["credit=step", "--step-reward", "router_r1", "--dry-run"], "--step-reward router_r1 scores whole runs"),
-        (["--set-step", "weights.cost=0", "--dry-run"], "credit is by episode; set credit=step or credit=mixed"),
+        (["credit.by=mixed", "--dry-run"], "questions have no needed document"),
+        (["credit.by=step", "--step-reward", "router_r1", "--dry-run"], "--step-reward router_r1 scores whole runs"),
+        (["--set-step", "weights.cost=0", "--dry-run"], "credit is by episode; set credit.by=step or credit.by=mixed"),
         (["--dry-run", "samples=1"], "samples"),
         (["--dry-run", "trl.loss_type=grpo"], "depends on how episodes are cut into rows"),
         (["--dry-run", "most_tokens=3"], "There is no question to run"),

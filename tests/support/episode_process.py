@@ -29,7 +29,7 @@ def train(log: Path, start: Path, out: Path, groups: int, credit: str) -> Path:
         samples=3,
         groups=groups,
         longest_reply=16,
-        credit=credit,
+        credit={"by": credit},
         policy=Spoken(name="small", protocol="brief", max_tokens=16),
         threads=1,
         trl=STEPPED,

@@ -63,7 +63,7 @@ def router_r1(
     step_reward: Annotated[
         str,
         typer.Option(
-            "--step-reward", metavar="NAME", help="Of steps, for credit=step or mixed: verifiable, r1_router."
+            "--step-reward", metavar="NAME", help="Of steps, for credit.by=step or mixed: verifiable, r1_router."
         ),
     ] = "verifiable",
     step_settings: Annotated[
@@ -154,14 +154,14 @@ def _rewards(
     chosen = list[Chosen]()
     of_runs: RunReward | None = None
     of_steps: StepReward | None = None
-    if recipe.credit != "step":
+    if recipe.credit.by != "step":
         chosen.append(reward_named(*reward, trained, known))
         if not isinstance(chosen[-1].reward, RunReward):
             raise ConfigError(
                 f"--reward {reward[0]} scores steps, and not runs; give it as --step-reward, or take router_r1."
             )
         of_runs = chosen[-1].reward
-    if recipe.credit != "episode":
+    if recipe.credit.by != "episode":
         chosen.append(reward_named(*step_reward, trained, known))
         if not isinstance(chosen[-1].reward, StepReward):
             raise ConfigError(
@@ -170,7 +170,7 @@ def _rewards(
         of_steps = chosen[-1].reward
     elif step_reward[1]:
         raise ConfigError(
-            "--set-step is of the reward of steps, and credit is by episode; set credit=step or credit=mixed."
+            "--set-step is of the reward of steps, and credit is by episode; set credit.by=step or credit.by=mixed."
         )
     return Rewards(of_runs, of_steps), chosen
 

@@ -23,7 +23,7 @@ def show(given: Given, *, as_json: bool = False) -> None:
     facts: dict[str, Any] = {
         "method": "router-r1",
         "reward": recipe.reward.version,
-        "credit": recipe.credit,
+        "credit": recipe.credit.by,
         "questions": len(given.asked),
         "episodes_of_an_update": recipe.groups * recipe.samples,
         "updates": recipe.updates,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from router_training.credit.assign import By
 from router_training.errors import ConfigError
+from router_training.trainers.config import Part
 from router_training.trainers.online_config import OnlineConfig, grpo_arguments
 
 _OVER_TOKENS = ("dapo", "cispo")
@@ -20,15 +21,22 @@ _REFUSED = {
 }
 
 
-class EpisodeConfig(OnlineConfig):
-    """A run of `router-r1`. A group is `samples` episodes of one question; `groups` are the questions of an update."""
+class EpisodeCredit(Part):
+    """How a reply is compared with others."""
 
-    credit: By = "episode"
-    """Whose reward the tokens of a reply are paid by: the run's (Router-R1), the step's own, or both."""
-    steps_by: Literal["state", "place"] = "state"
+    by: By = "episode"
+    """Whose reward its tokens are paid by: the run's (Router-R1), the step's own, or both."""
+    group: Literal["state", "place"] = "state"
     """With which others a step is compared: those from an equal state of the question, or those of its number."""
     weight: float = Field(default=1.0, ge=0)
     """Of the step's advantage beside the run's, where credit is mixed (GiGPO, arXiv 2505.10978)."""
+
+
+class EpisodeConfig(OnlineConfig):
+    """A run of `router-r1`. A group is `samples` episodes of one question; `groups` are the questions of an update."""
+
+    credit: EpisodeCredit = Field(default_factory=EpisodeCredit)
+    """How a reply is compared with others."""
 
 
 def episode_arguments(config: EpisodeConfig, folder: Path) -> Any:

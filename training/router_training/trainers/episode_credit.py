@@ -41,11 +41,11 @@ class Rewards:
 
     def check(self, config: EpisodeConfig) -> None:
         """Raise `ConfigError` where credit asks for a reward that is not there."""
-        lacks_runs = config.credit != "step" and self.of_runs is None
-        if lacks_runs or (config.credit != "episode" and self.of_steps is None):
+        lacks_runs = config.credit.by != "step" and self.of_runs is None
+        if lacks_runs or (config.credit.by != "episode" and self.of_steps is None):
             raise ConfigError(
-                f"Credit by {config.credit} needs a reward of {NEEDED[config.credit]}; give one, or set credit to "
-                f"{'step' if lacks_runs else 'episode'!r}."
+                f"Credit by {config.credit.by} needs a reward of {NEEDED[config.credit.by]}; give one, or set "
+                f"credit.by to {'step' if lacks_runs else 'episode'!r}."
             )
 
 
@@ -107,7 +107,7 @@ def credited(told: Sequence[Told], config: EpisodeConfig, convention: Convention
     """Advantages of the steps of all processes, in the order of `told` and of the steps in each.
 
     "episode": each step has its run's, among the runs of its question (Router-R1). "step": each has its own, among the
-    steps of `config.steps_by`. "mixed": the first and `weight` times the second.
+    steps of `config.credit.group`. "mixed": the first and `weight` times the second.
     """
     offsets = np.cumsum([0, *(len(one.totals) for one in told)])
     owner = np.array(
@@ -119,11 +119,11 @@ def credited(told: Sequence[Told], config: EpisodeConfig, convention: Convention
     places = group_ids(name for one in told for name in one.groups)
     by_run, run_spread, run_facts = _relative(totals, asked, convention)
     by_step, step_spread, step_facts = _relative(worth, places, convention)
-    if config.credit == "step":
+    if config.credit.by == "step":
         return Credited(by_step, step_spread, *step_facts)
-    if config.credit == "episode":
+    if config.credit.by == "episode":
         return Credited(by_run[owner], run_spread[owner], *run_facts)
-    both = mixed(by_run[owner], by_step, weight=config.weight)
+    both = mixed(by_run[owner], by_step, weight=config.credit.weight)
     groups, flat = (run + step for run, step in zip(run_facts, step_facts, strict=True))
     return Credited(both, run_spread[owner] | step_spread, groups, flat)
 
@@ -138,9 +138,9 @@ def _relative(
 
 
 def _group(run: RunRecord, number: int, config: EpisodeConfig) -> str:
-    if config.credit == "episode":
+    if config.credit.by == "episode":
         return ""
-    key = by_place(run, number) if config.steps_by == "place" else (run.question_id, by_state(run, number))
+    key = by_place(run, number) if config.credit.group == "place" else (run.question_id, by_state(run, number))
     return repr(key)
 
 
