@@ -17,13 +17,14 @@ from kb_tools import terminal
 from router_graph.cli_ask_run import Conversation, facts
 from router_graph.cli_loop import command_loop
 from router_graph.errors import QuestionError, RouterError
+from router_graph.evaluation.gold import answers_of, needed_of
 from router_graph.money import usd
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router
 
 Question = dict[str, Any]
-"""`question`, and `id` where the file gives one."""
+"""`question`, and `id` where the file gives one; `gold` and `gold_documents` where it says what is right."""
 
 
 def read_questions(file: Path | None) -> list[Question]:
@@ -96,8 +97,9 @@ async def _ask(router: Router, one: Question) -> dict[str, Any]:
     about = {"id": one["id"]} if "id" in one else {}
     question = str(one["question"])
     try:
+        known = {key: one[key] for key in ("gold", "gold_documents") if key in one}  # recorded; no policy sees it
         named = {"question_id": str(one["id"])} if "id" in one else {}
-        return {**about, **facts(question, await Conversation(router, about=named).ask(question))}
+        return {**about, **facts(question, await Conversation(router, about=named | known).ask(question))}
     except RouterError as error:
         problem = str(error)
     except Exception as error:  # of one question; the others are still asked
@@ -112,7 +114,19 @@ def _of_json(line: str, where: str) -> Question:
         raise QuestionError(f"{where} is no JSON ({error}).") from None
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise QuestionError(f'{where} has no question; a line is {{"question": "…"}}.')
-    return {key: data[key] for key in ("id", "question") if key in data}
+    return {key: data[key] for key in ("id", "question") if key in data} | _gold(data, where)
+
+
+def _gold(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What is right for a line of FlashRAG's form, as a run's metadata has it; empty where the line does not say."""
+    metadata = row.get("metadata")
+    documents = metadata.get("gold_documents") if isinstance(metadata, dict) else None
+    try:
+        answers = list(answers_of(row.get("golden_answers") or ()))
+        needed_of(documents)
+    except TypeError as error:
+        raise QuestionError(f"{where}: what is right cannot be read; {error}.") from None
+    return ({"gold": answers} if answers else {}) | ({} if documents is None else {"gold_documents": documents})
 
 
 def _name(one: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from router_graph.settings import VARIABLES
+from router_graph.trajectories.reader import read_runs
 from support.handbook import QUESTION, make_shelf, run
 
 
@@ -111,6 +112,18 @@ def test_questions_come_from_stdin_and_from_json_lines_with_their_ids():
         result = run("ask", *arguments, typed="\n".join(rows))
         assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [0, 1, 2]
     assert run("ask", "-q", typed=f"{QUESTION}\r\n").stdout.count("30") == 1
+
+
+def test_what_a_line_says_to_be_right_is_recorded_with_the_run_and_nothing_else_of_it():
+    line = {"id": "q1", "question": QUESTION, "golden_answers": ["30"], "metadata": {"gold_documents": ["leave"]}}
+    Path("questions.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"question": "Who pays for taxis?"}) + "\n")
+    rows = run("ask", "--file", "questions.jsonl", "--record", "runs").stdout
+    assert "gold" not in rows
+    known, unknown = sorted(read_runs("runs"), key=lambda one: one.question)
+    assert (known.metadata["gold"], known.metadata["gold_documents"]) == (["30"], ["leave"])
+    assert known.question_id == "q1" and "gold" not in unknown.metadata
+    Path("questions.jsonl").write_text(json.dumps({**line, "golden_answers": {"a": 1}}))
+    assert "line 1: what is right cannot be read" in complaint("ask", "--file", "questions.jsonl")
 
 
 def test_results_in_a_file_are_added_to_and_what_is_answered_is_not_asked_again():
