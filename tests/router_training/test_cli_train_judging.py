@@ -69,6 +69,8 @@ def test_a_policy_without_weights_is_learned_and_judged_by_its_file(log: Path, s
     file = tmp_path / f"{name}.json"
     told = json.loads(train(name, log, "--out", file, "--json").stdout)
     assert told["policy"] == name and told["runs"] > 50
+    shown = train(name, log, "--out", file).stdout
+    assert shown.startswith("policy ") and "marks" not in shown  # of each question: for the file alone
     if name != "gate":  # in this world a gate's first search is an option like the others
         judged = train("ope", log, "--policy", f"{name}:{file}", "--scores", scores, "--json")
         assert json.loads(judged.stdout)["candidate"] == f"{name}:{file}"

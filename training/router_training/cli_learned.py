@@ -131,7 +131,7 @@ def _tell(name: str, path: Path, runs: Path, *, as_json: bool) -> None:
     terminal.print_fields(
         {
             "policy": f"{name}:{path}",
-            **{key: value for key, value in learned.items() if not isinstance(value, dict)},
+            **{key: value for key, value in learned.items() if isinstance(value, str | int | float)},
             **{
                 key: ", ".join(f"{option} {count:,}" for option, count in value.items()) or None
                 for key, value in counts.items()
