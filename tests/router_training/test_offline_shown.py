@@ -21,6 +21,13 @@ def test_curves_are_of_what_has_a_course() -> None:
     assert found["loss"][0] == (1, 1.9)
 
 
+def test_of_an_online_trainer_the_reward_and_the_length_are_shown_and_not_each_part_of_them() -> None:
+    shown = {"reward": 0.1, "eval_reward": 0.1, "completions/mean_length": 9.0, "completions/clipped_ratio": 0.0}
+    parts = ("rewards/reward/mean", "eval_rewards/reward/std", "completions/min_length", "clip_ratio/low_mean")
+    history = [{"step": n, **shown, **dict.fromkeys(parts, 0.0), "step_time": 1.0} for n in range(3)]
+    assert curves(history).keys() == shown.keys()
+
+
 def test_a_falling_curve_falls_in_the_terminal_and_keeps_to_its_width() -> None:
     line = in_terminal(HISTORY, width=5).splitlines()[0]
     assert line == "loss       █▆▄▃▁  1.9 → 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ from typing import Any
 _BARS = "▁▂▃▄▅▆▇█"
 _LEFT_OUT = frozenset(
     "step epoch total_flos num_tokens train_runtime train_samples_per_second train_steps_per_second train_loss "
-    "eval_runtime eval_samples_per_second eval_steps_per_second eval_num_tokens".split()
+    "eval_runtime eval_samples_per_second eval_steps_per_second eval_num_tokens step_time".split()
 )
+_DETAILS = re.compile(r"(eval_)?(rewards/|completions/(min|max|mean_terminated)_|clip_ratio/(low|high)_)")
+"""Of TRL's online trainers: `reward`, `completions/mean_length` and `clip_ratio/region_mean` say it in a line each."""
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Each figure of a trainer's log history, by update."""
+    """Each figure of a trainer's log history, by update; without times, counts and the parts of other figures."""
     found: dict[str, list[tuple[int, float]]] = {}
     for entry in history:
         for name, value in entry.items():
-            if name not in _LEFT_OUT and isinstance(value, int | float):
+            if name not in _LEFT_OUT and not _DETAILS.match(name) and isinstance(value, int | float):
                 found.setdefault(name, []).append((int(entry["step"]), float(value)))
     return {name: points for name, points in found.items() if len(points) > 1}
 
