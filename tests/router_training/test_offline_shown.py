@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from router_training.cli_print import learned_nothing
 from router_training.trainers.curves import curves, in_terminal, picture
 from router_training.trainers.progress import TimeLeft
 
@@ -35,6 +36,13 @@ def test_a_falling_curve_falls_in_the_terminal_and_keeps_to_its_width() -> None:
     assert len(in_terminal(many, width=20).split("  ")[1]) == 20
     assert in_terminal([]) == ""
     assert "▁ ▁" in in_terminal([{"step": n, "loss": float("nan") if n == 1 else 1.0} for n in range(3)])
+
+
+def test_updates_without_anything_to_compare_are_told_from_those_with() -> None:
+    alike = [{"step": n, "episode/groups_without_spread": 1.0} for n in range(2)]
+    assert learned_nothing(alike)
+    assert not learned_nothing([*alike, {"step": 2, "episode/groups_without_spread": 0.5}])
+    assert not learned_nothing(HISTORY)
 
 
 def test_a_picture_is_a_png_and_nothing_is_no_picture(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def print_policy(folder: Path, runs: Path, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"folder": str(folder), **learned})
         return
-    if text := in_terminal(json.loads((folder / HISTORY).read_text(encoding="utf-8"))):
+    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    if text := in_terminal(history):
         terminal.console().print(text, soft_wrap=True)
     figures = learned["figures"]
     terminal.print_fields(
@@ -81,5 +82,17 @@ def print_policy(folder: Path, runs: Path, *, as_json: bool) -> None:
             "stopped": learned["stopped"],
         }
     )
+    if learned_nothing(history):
+        terminal.note(
+            "Nothing was learned: in every group all rewards were alike, so that there was nothing to compare. A "
+            "policy that cannot write an action yet begins with rft; else try larger groups, or more updates."
+        )
     terminal.note(f"Is it better? polyroute train report {folder} {runs}")
     terminal.note(f'Try it: polyroute ask "…" --policy local:{folder}')
+
+
+def learned_nothing(history: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an online trainer never had a group whose rewards differ; False where the history does not say."""
+    names = ("groups_without_spread", "episode/groups_without_spread")
+    shares = [entry[name] for entry in history for name in names if name in entry]
+    return bool(shares) and min(shares) == 1.0
