@@ -30,7 +30,7 @@ def qualities(
         raise DataError(
             f"{len(missing):,} of {len(found) + len(missing):,} runs have no right answer (metadata['gold']), the "
             f"first is {missing[0].run_id!r} with the question {missing[0].question_id[:80]!r}; record it with the "
-            "run, or give a file of questions that has it."
+            "run, or give a file of questions that has it (--questions)."
         )
     if not found:
         raise DataError("No run has ended, so that there is no answer to judge.")

@@ -18,10 +18,10 @@ _MISSING: Mapping[Needs, str] = {
     "documents": "needed document (metadata['gold_documents'])",
 }
 _MEND: Mapping[Needs, str] = {
-    "answers": "record it with the run, or give a file of questions that has it.",
+    "answers": "record it with the run, or give a file of questions that has it (--questions).",
     "documents": (
-        "record it with the run or give a file of questions that has it, where an empty list says that none is needed; "
-        "or set weights.documents=0 and weights.stop=0, to score without."
+        "record it with the run or give a file of questions that has it (--questions), where an empty list says that "
+        "none is needed; or set weights.documents=0 and weights.stop=0, to score without."
     ),
 }
 

@@ -122,7 +122,7 @@ def questions_of(
         run, why = missing[0]
         raise DataError(
             f"{len({one.question_id for one, _ in missing}):,} of {len(found):,} questions have no {why}, the first is "
-            f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it."
+            f"{run.question_id[:80]!r}; record it with the run, or give a file of questions that has it (--questions)."
         )
     longest = 0
     for name, run in list(found.items()):
