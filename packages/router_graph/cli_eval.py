@@ -196,19 +196,21 @@ def _table(suite: SuiteName, data: Path | None) -> Evaluation:
 
 def _search(suite: Suite, folder: Path, *, as_json: bool, begin: Callable[[str, int], Callable[[], None]]) -> str:
     from kb_tools import terminal
+    from router_graph.cli_eval_print import print_searched
     from router_graph.evaluation.evaluating import about
     from router_graph.evaluation.reports import about_line
     from router_graph.evaluation.suites import retrieval
 
     rows = list(retrieval.searched(suite.questions, suite.resources.knowledge, begin=begin))
-    table = retrieval.markdown(rows)
-    section = f"## {suite.title}: the searches alone\n\n{about_line(about(_command()))}\n\n{table}"
+    told = about_line(about(_command()))
+    section = f"## {suite.title}: the searches alone\n\n{told}\n\n{retrieval.markdown(rows)}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(section, encoding="utf-8")
     if as_json:
         terminal.print_json([row.to_json() for row in rows])
     else:
-        terminal.console().print(table, soft_wrap=True)
+        print_searched(suite.title, rows)
+    terminal.note(f"Written to {folder}: results.md.")
     return section
 
 

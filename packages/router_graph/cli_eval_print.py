@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
 from kb_tools import terminal
 from router_graph.evaluation.evaluating import Evaluation
+from router_graph.evaluation.suites.retrieval import Searched
 from router_graph.evaluation.tables import HEADINGS, cell, columns_of, label, verdict
 
 _ORDER = ("f1", "coverage", "documents", "cost_units", "retrievals", "calls", "usd", "latency_s", "gold_recall",
@@ -28,6 +31,23 @@ def print_evaluation(done: Evaluation) -> None:
             terminal.note(f"{row.policy}: {row.failures:,} of {row.n * len(row.seeds):,} runs failed, and count 0.")
     for note in done.notes:
         terminal.note(note)
+
+
+def print_searched(title: str, rows: Sequence[Searched]) -> None:
+    """What fits into 80 columns, the first metric with its interval; all of it is in the file."""
+    out = terminal.console()
+    out.print(f"{terminal.one_line(title)}: the searches alone\n")
+    table = Table(show_edge=False, header_style="bold", pad_edge=False)
+    table.add_column("", overflow="fold")
+    others = ("hit@5", "recall@10", "mrr")
+    for heading in ("n", "hit@1", *others, "ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        head = row.metrics["hit@1"]
+        interval = f"{100 * head.mean:.1f} [{100 * head.low:.1f}, {100 * head.high:.1f}]"
+        cells = [str(row.n), interval, *(f"{100 * row.metrics[one].mean:.1f}" for one in others), f"{row.ms:.1f}"]
+        table.add_row(Text(terminal.one_line(f"{row.name}, {row.mode}")), *map(Text, cells))
+    out.print(table)
 
 
 def _table(done: Evaluation, width: int) -> Table:

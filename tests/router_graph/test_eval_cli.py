@@ -103,6 +103,9 @@ def test_searches_alone(town, tmp_path):
     rows = json.loads(evaluated(town, tmp_path, "--json", "retrieval").stdout)
     assert [row["policy"] for row in rows] == ["people, lexical", "people, dense", "people, hybrid"]
     assert rows[0]["hit@1"]["mean"] == 1.0 and rows[0]["n"] == 4
+    shown = evaluated(town, tmp_path, "retrieval")
+    assert max(map(len, shown.stdout.splitlines())) <= 80 and "…" not in shown.stdout
+    assert "100.0 [100.0, 100.0]" in shown.stdout and "results.md" in shown.stderr
 
 
 def test_a_handbook_is_learned_from_other_questions_and_refused_on_its_own(town, tmp_path):
