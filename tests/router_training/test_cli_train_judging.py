@@ -126,8 +126,13 @@ def test_a_policy_that_is_not_shown_to_be_better_is_not_promoted(log: Path, scor
     assert json.loads(train("report", policy, log, "--scores", scores, "--limit", 4, "--json").stdout)["verdict"]
 
 
-def test_running_policies_needs_questions(log: Path, policy: Path, tmp_path: Path):
-    assert "--questions FILE" in complaint("report", policy, log, "--router", tmp_path / "router.yaml")
+def test_running_policies_needs_questions_and_a_router_before_anything_is_estimated(
+    log: Path, policy: Path, tmp_path: Path
+):
+    run_them = ("report", policy, log, "--router", tmp_path / "router.yaml")
+    assert "--questions FILE" in complaint(*run_them)
+    (tmp_path / "q.jsonl").write_text('{"id": "1", "question": "A b?", "golden_answers": ["c"]}\n')
+    assert complaint(*run_them, "--questions", tmp_path / "q.jsonl").endswith("polyroute init writes one.")
 
 
 class Knows(ChoicePolicy):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from router_graph.policies.learned import Handbook, Knn
     from router_graph.policies.policy import Policy
-    from router_training.running import Comparison
+    from router_training.running import Asked, Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -73,8 +73,7 @@ def report(
     from router_training.verdict import save_report, verdict
 
     candidate = f"local:{policy}"
-    if router is not None and questions is None:
-        raise ConfigError("To run the policies, give questions with right answers: --questions FILE.")
+    asked = None if router is None else _asked(router, questions, policy, limit)
     found = cli_log.scores_of(cli_log.scores_path(runs, scores))
     log = list(cli_log.Log(runs))
     seen, fresh = cli_log.sides(log, policy)
@@ -88,8 +87,8 @@ def report(
     if not as_json:
         cli_ope_print.show(told, as_json=False, gate=False)
     ran = None
-    if router is not None and questions is not None:
-        ran = _run(router, questions, candidate, [*policies], files, policy, seed, limit, worth)
+    if router is not None and asked is not None:
+        ran = _run(router, asked, candidate, [*policies], files, seed, worth)
         if not as_json:
             cli_ope_print.print_comparison(ran)
     final = verdict(told, ran)
@@ -129,24 +128,32 @@ def _fitted(runs: list[Any], questions: Path | None, folder: Path, policies: dic
     return files
 
 
+def _asked(router: Path, questions: Path | None, folder: Path, limit: int | None) -> list[Asked]:
+    """What the policies are run on. What is wrong with either file is told before anything is estimated."""
+    from router_graph.settings import read_settings
+    from router_training.cli_log import seen_questions
+    from router_training.running import read_questions, unseen_questions
+
+    if questions is None:
+        raise ConfigError("To run the policies, give questions with right answers: --questions FILE.")
+    read_settings(router)
+    return unseen_questions(read_questions(questions), seen_questions(folder))[:limit]
+
+
 def _run(
     router: Path,
-    questions: Path,
+    asked: list[Asked],
     candidate: str,
     names: list[str],
     files: dict[str, Path],
-    folder: Path,
     seed: int,
-    limit: int | None,
     worth: float | None,
 ) -> Comparison:
     from router_graph.cli_loop import command_loop
     from router_graph.settings_live import load_router
     from router_training import cli_print
-    from router_training.cli_log import seen_questions
-    from router_training.running import Ran, compared, ran, read_questions, unseen_questions
+    from router_training.running import Ran, compared, ran
 
-    asked = unseen_questions(read_questions(questions), seen_questions(folder))[:limit]
     specs = {name: f"{name}:{files[name]}" if name in files else name for name in names}
     results: dict[str, Ran] = {}
     with cli_print.progress("questions") as tick, command_loop() as loop:
