@@ -80,6 +80,7 @@ def grpo_arguments(config: OnlineConfig, folder: Path, *, has_held: bool = False
         "bf16": on_gpu and torch.cuda.is_bf16_supported(),
         "activation_checkpointing": False,
         "logging_steps": 1,
+        "dataloader_pin_memory": on_gpu,
         "disable_tqdm": not sys.stderr.isatty(),
         "router_aux_loss_coef": 0.0,
         "top_k": 0,
