@@ -60,9 +60,23 @@ def test_no_point_lies_above_the_front_and_the_front_is_concave(given):
 
 
 def test_who_pays_less_than_the_cheapest_has_that_share_of_it():
-    assert reached([(2.0, 0.4), (4.0, 0.6)], 1.0) == pytest.approx(0.2)
-    assert reached([(2.0, 0.4), (4.0, 0.6)], 3.0) == pytest.approx(0.5)
-    assert reached([(2.0, 0.4), (4.0, 0.6)], 99.0) == 0.6
+    hull = frontier([(2.0, 0.4), (4.0, 0.6)])
+    assert reached(hull, 1.0) == pytest.approx(0.2)
+    assert reached(hull, 3.0) == pytest.approx(0.5)
+    assert reached(hull, 99.0) == 0.6
+
+
+def test_a_cheap_policy_must_beat_a_coin_between_nobody_and_the_best():
+    table = rows(
+        cheap=("simple", 2, 1.0), good=("simple", 100, 10.0), coin=("policy", 50, 5.0), less=("policy", 16, 2.0)
+    )
+    assert table["coin"].at_equal_cost.value.mean == pytest.approx(0.0, abs=1e-9)
+    assert table["less"].at_equal_cost.value.mean == pytest.approx(-0.02) and not table["less"].beats_the_simple
+
+
+def test_one_of_the_simple_policies_by_another_name_differs_by_nothing():
+    table = rows(simple=("simple", 80, 5.0), twin=("policy", 80, 5.0))
+    assert table["twin"].at_equal_cost.value.mean == 0.0 and table["twin"].at_equal_cost.p == 1.0
 
 
 def test_a_policy_must_beat_a_coin_between_two_simple_ones_at_its_own_cost():

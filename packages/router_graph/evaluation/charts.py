@@ -51,7 +51,7 @@ def scatter(points: Sequence[Point], *, x: str, y: str, front: bool = True) -> s
     parts = [*_axes(right, top, height, at, up, x, y)]
     if front:
         hull = frontier([(point.x, point.y) for point in points if point.style == "simple"])
-        if hull:
+        if len(hull) > 1 or hull[0][1] > 0:
             path = " ".join(f"{at(a):.1f},{up(b):.1f}" for a, b in [*hull, (right, hull[-1][1])])
             parts.append(f'<polyline class="front" points="{path}"><title>simple policies, at best</title></polyline>')
     labels = _spread([up(point.y) for point in points], height - _BOTTOM)

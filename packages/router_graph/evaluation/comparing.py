@@ -128,9 +128,10 @@ def difference(values: Floats, *, seed: int = 0) -> Difference:
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The upper hull of (cost, score): what a coin between two of them reaches, from the cheapest up to the best."""
+    """The upper hull of (cost, score): what a coin between two of them reaches, from (0, 0) up to the best, since
+    asking nobody costs nothing and scores nothing."""
     best: list[tuple[float, float]] = []
-    for cost, score in sorted(set(points), key=lambda point: (point[0], -point[1])):
+    for cost, score in sorted({(0.0, 0.0), *points}, key=lambda point: (point[0], -point[1])):
         if best and score <= best[-1][1]:
             continue
         while len(best) > 1 and _slope(best[-2], best[-1]) <= _slope(best[-1], (cost, score)):
@@ -142,12 +143,8 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def reached(hull: Sequence[tuple[float, float]], cost: float) -> float:
-    """What the hull has at a cost: 0 below its cheapest point in proportion to what can be paid, since asking nobody
-    costs nothing and scores nothing; its best beyond its dearest."""
-    costs, scores = [0.0, *(one for one, _ in hull)], [0.0, *(one for _, one in hull)]
-    if hull and hull[0][0] <= 0:
-        costs, scores = costs[1:], scores[1:]
-    return float(np.interp(cost, costs, scores))
+    """What the hull of `frontier` has at a cost: its best beyond its dearest."""
+    return float(np.interp(cost, [one for one, _ in hull], [one for _, one in hull]))
 
 
 def _at_equal_cost(row: Row, simple: Sequence[Row], metric: str, cost: str, seed: int) -> Difference:
@@ -170,8 +167,8 @@ def _at_equal_cost(row: Row, simple: Sequence[Row], metric: str, cost: str, seed
             )
     low, high = np.percentile(found, [2.5, 97.5])
     value = ahead(float(mine.mean()), float(price.mean()), theirs.mean(1), prices.mean(1))
-    below = float(np.mean(np.asarray(found) <= 0))
-    return Difference(Interval(value, float(low), float(high)), min(1.0, 2 * min(below, 1 - below) + 1 / len(found)))
+    tail = min(np.mean(np.asarray(found) <= 0), np.mean(np.asarray(found) >= 0))  # all are 0 for the same policy
+    return Difference(Interval(value, float(low), float(high)), min(1.0, 2 * float(tail) + 1 / len(found)))
 
 
 def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:
