@@ -170,7 +170,7 @@ def evaluate(
 
 def _finish(done: Evaluation, folder: Path, *, write_docs: Path | None, as_json: bool) -> None:
     from kb_tools import terminal
-    from router_graph.cli_eval_print import print_evaluation
+    from router_graph.cli_eval_print import print_evaluation, print_notes
     from router_graph.evaluation import documents, reports
     from router_graph.evaluation.comparing import as_json as told
 
@@ -181,6 +181,7 @@ def _finish(done: Evaluation, folder: Path, *, write_docs: Path | None, as_json:
         terminal.print_json([told(row) for row in done.rows])
     else:
         print_evaluation(done)
+    print_notes(done)
     terminal.note(f"Written to {folder}: {', '.join(reports.FILES)}.")
 
 

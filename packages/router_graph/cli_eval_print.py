@@ -22,11 +22,16 @@ _NAME, _GAP = 22, 3
 def print_evaluation(done: Evaluation) -> None:
     """The metric that decides with its interval, some more, and what is to be said; all of it is in the files."""
     out = terminal.console()
-    out.print(f"{done.title}, n = {done.rows[0].n}\n")
+    out.print(f"{terminal.one_line(done.title)}, n = {done.rows[0].n}\n")
     out.print(_table(done, out.width))
     for row in done.rows:
         if sentence := verdict(row, done.metric, done.cost):
-            out.print(f"\n{sentence}")
+            out.print(f"\n{terminal.one_line(sentence)}")
+
+
+def print_notes(done: Evaluation) -> None:
+    """What failed, and what a reader must know, on stderr."""
+    for row in done.rows:
         if row.failures:
             terminal.note(f"{row.policy}: {row.failures:,} of {row.n * len(row.seeds):,} runs failed, and count 0.")
     for note in done.notes:

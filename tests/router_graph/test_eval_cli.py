@@ -75,6 +75,25 @@ def test_results_of_other_questions_are_not_mixed_in(town, tmp_path):
     assert "holds results of another set-up" in said and "questions" in said
 
 
+@pytest.mark.parametrize("change", [{"golden_answers": ["Zed"]}, {"id": "other"}, {"metadata": {}}])
+def test_results_of_questions_with_other_ids_or_answers_are_not_mixed_in(town, tmp_path, change):
+    first, *rest = (town / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    file, args = tmp_path / "q.jsonl", ("--kbs", town / "kb", "--out", tmp_path / "o", "--no-simple")
+    file.write_text("\n".join([first, *rest]), encoding="utf-8")
+    run("eval", "--questions", file, *args)
+    file.write_text("\n".join([json.dumps({**json.loads(first), **change}), *rest]), encoding="utf-8")
+    said = run("eval", "--questions", file, *args, code=1).output
+    assert "holds results of another set-up (gold)" in said
+
+
+def test_what_must_be_known_is_told_beside_json_too(town, tmp_path):
+    row = {"id": 1, "question": "Who?", "golden_answers": ["x"], "metadata": {"gold_documents": ["gone"]}}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    args = ("--kbs", town / "kb", "--out", tmp_path / "o", "--no-simple", "--json")
+    told = run("eval", "--questions", tmp_path / "q.jsonl", *args)
+    assert json.loads(told.stdout) and "are in no knowledge base: 'gone'" in told.stderr
+
+
 def test_needed_documents_that_nobody_has_are_counted_and_named(town, tmp_path):
     row = {"id": 1, "question": "Who?", "golden_answers": ["x"], "metadata": {"gold_documents": ["gone", "Arlo"]}}
     (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
@@ -90,6 +109,9 @@ def test_needed_documents_that_nobody_has_are_counted_and_named(town, tmp_path):
         (["--policy", "gate", "--policy", "gate"], "The policy 'gate' is named twice"),
         (["--policy", "fanot"], "did you mean 'fanout'"),
         (["--metric", "bleu"], "There is no metric 'bleu'; there is em, f1"),
+        (["--metric", "usd"], "'usd' does not say how good a policy is; let one of em, f1"),
+        (["--only", "kb:nobody"], "only names 'kb:nobody', which is no option"),
+        (["--exclude", "kb:peple"], "exclude names 'kb:peple', which is no option; did you mean 'kb:people'?"),
         (["--ablate", "cards"], "There is no ablation 'cards'; there is cards-off"),
         (["--ablate", "prices-inverted"], "prices-inverted needs two models or more"),
     ],

@@ -100,3 +100,14 @@ def test_a_row_prints_each_metric_with_its_interval():
 def test_the_cost_is_the_first_that_anybody_pays():
     free = row_of("free", "simple", QUESTIONS, {0: runs("free", 1, 0.0)})
     assert cost_of([free]) == "retrievals"
+
+
+def test_a_simple_policy_that_is_compared_has_still_to_be_beaten_by_the_others():
+    made = [
+        row_of(name, sort, QUESTIONS, {0: runs(name, right, 5.0)})
+        for name, sort, right in (("weak", "simple", 20), ("good", "policy", 120), ("ours", "policy", 80))
+    ]
+    weak, good, ours = compared(made, "em", "cost_units", simple={"weak", "good"})
+    assert set(ours.against) == {"weak", "good"} and ours.beats_the_simple is False
+    assert set(good.against) == {"weak"} and good.beats_the_simple is True
+    assert set(weak.against) == {"good"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -104,10 +104,13 @@ def cost_of(rows: Sequence[Row]) -> str:
     return next((name for name in COSTS if any(row.metrics[name].mean > 0 for row in rows)), COSTS[-1])
 
 
-def compared(rows: Sequence[Row], metric: str, cost: str, *, seed: int = 0) -> list[Row]:
-    """The rows, each with its differences from the simple ones."""
-    simple = [row for row in rows if row.sort == "simple"]
-    return [_against(row, simple, metric, cost, seed) for row in rows]
+def compared(
+    rows: Sequence[Row], metric: str, cost: str, *, simple: Collection[str] = (), seed: int = 0
+) -> list[Row]:
+    """The rows, each with its differences from the simple ones: those of that sort, and those of these names, which
+    are compared themselves and still have to be beaten by the others."""
+    beaten = [row for row in rows if row.sort == "simple" or (row.sort == "policy" and row.policy in simple)]
+    return [_against(row, beaten, metric, cost, seed) for row in rows]
 
 
 def _against(row: Row, simple: Sequence[Row], metric: str, cost: str, seed: int) -> Row:
@@ -116,8 +119,8 @@ def _against(row: Row, simple: Sequence[Row], metric: str, cost: str, seed: int)
     others = [one for one in simple if one is not row]
     against = {one.policy: difference(row.values[metric] - one.values[metric], seed=seed) for one in others}
     equal = None
-    if row.sort == "policy" and simple:
-        equal = _at_equal_cost(row, simple, metric, cost, seed)
+    if row.sort == "policy" and others:
+        equal = _at_equal_cost(row, others, metric, cost, seed)
     return Row(**{**vars(row), "against": against, "at_equal_cost": equal})
 
 

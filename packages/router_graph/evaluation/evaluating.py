@@ -17,9 +17,9 @@ from router_graph.evaluation.comparing import Row, Sort, compared, cost_of, row_
 from router_graph.evaluation.controls import CONTROLS
 from router_graph.evaluation.outcome import Outcome
 from router_graph.evaluation.published import Published
-from router_graph.evaluation.questions import fingerprint
+from router_graph.evaluation.questions import fingerprint, gold_mark
 from router_graph.evaluation.readers.graded import Graded
-from router_graph.evaluation.scores import METRICS
+from router_graph.evaluation.scores import DECIDING, METRICS
 from router_graph.evaluation.suites.suite import Suite
 from router_graph.graph import create_router
 
@@ -76,8 +76,11 @@ def evaluate(
     """
     metric = plan.metric or suite.headline
     if metric not in METRICS:
-        raise EvaluationError(f"There is no metric {metric!r}; there is {', '.join(METRICS)}.")
-    setup = {**suite.facts, "suite": suite.name, "context": dict(plan.context or {}), "ablation": plan.ablation}
+        raise EvaluationError(f"There is no metric {metric!r}; there is {', '.join(DECIDING)}.")
+    if metric not in DECIDING:
+        raise EvaluationError(f"{metric!r} does not say how good a policy is; let one of {', '.join(DECIDING)} decide.")
+    suite.resources.settings({key: value for key, value in (plan.context or {}).items() if key in ("only", "exclude")})
+    setup = {**suite.facts, "gold": gold_mark(suite.questions), "suite": suite.name, "context": dict(plan.context or {}), "ablation": plan.ablation}
     notes = list(suite.notes)
     if plan.ablation is not None:
         notes.append(f"Ablation {plan.ablation}: {ABLATIONS.get(plan.ablation, '')}.")
@@ -97,9 +100,9 @@ def evaluate(
         raise EvaluationError(f"{metric!r} does not apply to {missing[0]!r}; take another with --metric.")
     cost = cost_of(rows)
     told = {**about(command), "seeds": list(plan.seeds), "side_by_side": plan.at_once}
-    return Evaluation(
-        suite.name, suite.title, compared(rows, metric, cost), metric, cost, told, notes, suite.facts, suite.published
-    )
+    beaten = frozenset(suite.simple) if plan.simple else frozenset()
+    rows = compared(rows, metric, cost, simple=beaten)
+    return Evaluation(suite.name, suite.title, rows, metric, cost, told, notes, suite.facts, suite.published)
 
 
 def evaluate_table(name: str, table: Graded, *, seed: int = 0, command: str = "") -> Evaluation:

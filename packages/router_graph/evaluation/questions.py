@@ -77,6 +77,15 @@ def fingerprint(questions: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted({essence(one) for one in questions})).encode()).hexdigest()[:16]
 
 
+def gold_mark(questions: Iterable[Question]) -> str:
+    """Names the questions with their ids and what is right for them: outcomes of others are not theirs."""
+    told = [
+        (one.id, one.text, one.gold.answers, [sorted(group) for group in one.gold.documents or ()], sorted(one.sources))
+        for one in questions
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
 def essence(question: str) -> str:
     """What two spellings of one question share."""
     return " ".join(question.casefold().split())

@@ -80,6 +80,9 @@ METRICS: dict[str, tuple[str, Metric]] = {
     "latency_s": ("seconds", lambda q, r: r.latency_s),
 }
 """The metrics by name, each with what it is in a few words."""
+DECIDING = ("em", "f1", "contains", "f1_recall", "coverage", "gold_recall", "gold_mrr", "routing_accuracy",
+            "routing_set", "stop_quality")  # fmt: skip
+"""Those that can decide: from 0 to 1, more is better."""
 
 
 def scored(question: Question, run: Outcome) -> dict[str, float]:
