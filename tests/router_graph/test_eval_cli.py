@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -73,6 +74,31 @@ def test_results_of_other_questions_are_not_mixed_in(town, tmp_path):
     evaluated(town, tmp_path, "--no-simple")
     said = evaluated(town, tmp_path, "--no-simple", "--limit", 2, code=1).output
     assert "holds results of another set-up" in said and "questions" in said
+
+
+def test_results_of_a_changed_knowledge_base_or_of_another_pool_are_not_mixed_in(town, tmp_path):
+    shutil.copytree(town / "kb", tmp_path / "kb")
+    pool = tmp_path / "pool.yaml"
+    price = "models:\n  - {name: m, model: openai/m, api_key_env: K, price: {input: 1, output: %d}}\n"
+    pool.write_text(price % 1, encoding="utf-8")
+    args = ["eval", "--questions", town / "questions.jsonl", "--kbs", tmp_path / "kb", "--pool", pool, "--no-simple"]
+    args += ["--policy", "gate", "--out", tmp_path / "o", "--exclude", "llm:m"]
+    run(*args)
+    run(*args)
+    pool.write_text(price % 2, encoding="utf-8")
+    assert "another set-up (resources)" in run(*args, code=1).output
+    pool.write_text(price % 1, encoding="utf-8")
+    with Catalog(tmp_path / "kb") as catalog:
+        catalog.open("people").add([Passage(id="Arlo", title="Arlo", text="The mayor of Arlo is Bob.")])
+    assert "another set-up (resources)" in run(*args, code=1).output
+
+
+def test_what_the_settings_file_sets_for_a_turn_holds(town, tmp_path):
+    config = tmp_path / "polyroute.yaml"
+    config.write_text(f"knowledge: {town / 'kb'}\npolicy: fanout\nturn: {{max_steps: 1, k: 1}}\n")
+    args = ("eval", "--questions", town / "questions.jsonl", "--config", config, "--no-simple", "--json")
+    rows = json.loads(run(*args, "--out", tmp_path / "o").stdout)
+    assert rows[0]["policy"] == "fanout" and rows[0]["documents"]["mean"] == 2.0
 
 
 @pytest.mark.parametrize("change", [{"golden_answers": ["Zed"]}, {"id": "other"}, {"metadata": {}}])
@@ -187,6 +213,18 @@ def test_prices_that_are_inverted_are_what_is_paid(recorded, tmp_path):
     rows = {row["policy"]: row for row in json.loads(run(*args, "--ablate", "prices-inverted").stdout)}
     assert rows["direct:dear"]["cost_units"]["mean"] == pytest.approx(2.0)
     assert rows["cheapest"]["em"]["mean"] == 1.0
+
+
+def test_what_was_learned_by_a_run_that_was_killed_counts_once(recorded, tmp_path):
+    args = ("eval", "nq-pool", "--data", recorded, "--policy", "handbook", "--json", "--out")
+    whole = run(*args, tmp_path / "whole")
+    half = tmp_path / "half" / "learned"
+    run(*args, tmp_path / "half")
+    (half / "from.json").unlink()  # killed before it was done
+    again = run(*args, tmp_path / "half")
+    assert json.loads((half / "handbook.json").read_text(encoding="utf-8"))["learned"]["runs"] == 2 * 20
+    for one, other in zip(json.loads(whole.stdout), json.loads(again.stdout), strict=True):
+        assert {**one, "latency_s": 0} == {**other, "latency_s": 0}
 
 
 def test_figures_go_into_a_document_in_the_place_of_those_before(recorded, tmp_path):

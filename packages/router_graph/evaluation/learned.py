@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from router_graph.context import RouterContext
 from router_graph.errors import EvaluationError, RouterError
 from router_graph.evaluation.answers import bare
 from router_graph.evaluation.metrics import f1
-from router_graph.evaluation.questions import FindGold, Question, mark_of, read_questions
+from router_graph.evaluation.questions import FindGold, Question, gold_mark, mark_of, read_questions
 from router_graph.resources import Resources
 
 AT_ONCE = 8
@@ -66,9 +67,10 @@ def _learned(
     from router_graph.trajectories.reader import read_runs
 
     files = {"handbook": folder / "handbook.json", "knn": folder / "knn.json"}
-    about, stated = folder / "from.json", {"questions": [one.id for one in questions], "turns": list(turns)}
+    about, stated = folder / "from.json", {"questions": gold_mark(questions), "turns": list(turns)}
     if not (about.is_file() and json.loads(about.read_text(encoding="utf-8")) == stated):
-        log = folder / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        log = Path(tempfile.mkdtemp(prefix="runs-", dir=folder))  # one that was cut short would count twice
         asyncio.run(_record(resources, questions, turns, log))
         answers = {one.id: one.gold.answers for one in questions}
         runs = [run for run in read_runs(log) if run.question_id in answers]
