@@ -164,6 +164,11 @@ class KnowledgeBase:
         """How many documents there are."""
         return len(self._text.view().rows_of)
 
+    @property
+    def revision(self) -> str:
+        """Names what it holds: another after each change of its documents."""
+        return f"{self._text.collection.id}/{self._text.view().revision}"
+
     def describe(self) -> Description:
         """Name, paragraph, price and size as they are now, whoever changed them."""
         view, header = self._text.view(), self._text.header
@@ -238,7 +243,7 @@ class KnowledgeBase:
 
         if self.modality != "table":
             raise KBInputError(f"{self.name!r} holds {self.modality}; SQL needs a knowledge base of tables.")
-        stamp = f"{self._text.collection.id}/{self._text.view().revision}"
+        stamp = self.revision
         if self._tables is None:
             folder = self._text.store.cache / str(self._text.collection.id)
             folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from router_graph.evaluation.metrics import exact_match
 from router_graph.evaluation.outcome import Outcome
 from router_graph.evaluation.published import NQ
 from router_graph.evaluation.questions import Question, fingerprint, read_questions, rows_of, stated
-from router_graph.evaluation.suites.suite import Suite, data_folder, file_mark, split_file
+from router_graph.evaluation.suites.suite import Suite, data_folder, file_mark, resources_mark, split_file
 from router_graph.policies.cascade import Cascade, chain_of, load
 from router_graph.policies.cascade.fitting import fit_cascades
 from router_graph.policies.policy import Policy
@@ -59,11 +59,12 @@ def opened(
     learn, notes = learner(train, questions, gold=stated, turns=_each_model, most=_MOST)
     more = [*_extraction(cards), *(_frontier(train, cards, say) if frontier else ())]
     singles = tuple(f"direct:{card.name}" for card in cards)
+    resources = Resources((), pool=pool, policy="cheapest", policies=[*(kind() for kind in CONTROLS), *more])
     yield Suite(
         name="nq-pool",
         title=f"Natural Questions {split}: the recorded replies of Router-R1's six models",
         questions=questions,
-        resources=Resources((), pool=pool, policy="cheapest", policies=[*(kind() for kind in CONTROLS), *more]),
+        resources=resources,
         policies=("cascade", *(one.name for one in more)),
         simple=("cheapest", "random", "strongest", "prompt-length", "support", "escalate", *singles),
         headline="em",
@@ -72,6 +73,7 @@ def opened(
             "questions": fingerprint(one.text for one in questions),
             "replies": file_mark(path),
             "measured": measured,
+            "resources": resources_mark(resources),
         },
         notes=(
             "Published rows are on all 500 questions, of which these are a part; their prompts differ from those of "

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from router_graph.context import RouterContext
 from router_graph.errors import EvaluationError, RouterError
 from router_graph.evaluation.controls import CONTROLS
 from router_graph.evaluation.learned import learner
 from router_graph.evaluation.questions import Question, fingerprint, read_questions
 from router_graph.evaluation.readers.gold import LAYOUTS
-from router_graph.evaluation.suites.suite import Suite
+from router_graph.evaluation.suites.suite import Suite, resources_mark
 from router_graph.resources import Resources
 from router_graph.settings_live import load_router
 
@@ -45,9 +46,10 @@ def opened(
             list(known.knowledge.values()),
             pool=known.pool,
             policy=known.defaults["policy"],
-            protocol=known.defaults["protocol"],
+            protocol=known.protocol(known.defaults["protocol"]),
             policies=[kind() for kind in CONTROLS],
             exclusions=router.settings.exclusions,
+            defaults=RouterContext.model_validate(router.settings.turn.model_dump(exclude_unset=True)),
         )
         yield Suite(
             name="own",
@@ -62,6 +64,7 @@ def opened(
                 "questions": fingerprint(one.text for one in asked),
                 "knowledge": sorted(resources.knowledge),
                 "models": sorted(known.pool.cards) if known.pool is not None else [],
+                "resources": resources_mark(resources),
             },
             notes=(*router.problems, *_gold_notes(asked, resources), *notes),
             learn=learn,

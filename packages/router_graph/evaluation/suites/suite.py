@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,3 +77,13 @@ def file_mark(*paths: Path) -> str:
         with path.open("rb") as file:
             mark.update(hashlib.file_digest(file, "sha256").digest())
     return mark.hexdigest()[:16]
+
+
+def resources_mark(resources: Resources) -> str:
+    """Names the models with their prices, the knowledge bases with what they hold, and what holds for each turn: 16 hex
+    digits."""
+    cards = {} if resources.pool is None else resources.pool.cards
+    told = [repr(cards[name]) for name in sorted(cards)] + [repr(sorted(resources.defaults.items()))]
+    for name, one in sorted(resources.knowledge.items()):
+        told.append(repr((name, one.description, one.cost_usd, getattr(one.base, "revision", None))))
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
