@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_graph.evaluation.comparing import as_json, compared, cost_of, frontier, reached, row_of
+from router_graph.evaluation.comparing import Row, as_json, compared, cost_of, frontier, reached, row_of
 from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.intervals import bootstrap, paired_p
 from router_graph.evaluation.outcome import Outcome
@@ -111,3 +111,17 @@ def test_a_simple_policy_that_is_compared_has_still_to_be_beaten_by_the_others()
     assert set(ours.against) == {"weak", "good"} and ours.beats_the_simple is False
     assert set(good.against) == {"weak"} and good.beats_the_simple is True
     assert set(weak.against) == {"good"}
+
+
+def test_one_as_good_as_many_simple_ones_is_seldom_called_better_or_worse():
+    """Eight simple policies of the same quality and cost: the best of them in a sample is better than any is."""
+    dice, better, worse, samples, n = np.random.default_rng(0), 0, 0, 40, 85
+    for _ in range(samples):
+        made = []
+        for place in range(9):
+            sort, values = ("simple" if place else "policy"), (dice.random(n) < 0.3) * 1.0
+            values = {"em": values, "usd": 20 * np.exp(dice.normal(size=n) / 2)}
+            made.append(Row(str(place), sort, n, (0,), {}, values, {}, {}, {}, {}, {}, {}, 0))
+        found = compared(made, "em", "usd")[0].at_equal_cost.value
+        better, worse = better + (found.low > 0), worse + (found.high < 0)
+    assert better / samples <= 0.05 and worse / samples <= 0.15
