@@ -15,7 +15,7 @@ from router_graph import cli_ask_options as options
 from router_graph.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from router_graph.evaluation.evaluating import Evaluation
@@ -137,9 +137,13 @@ def evaluate(
             "Name a suite, ottqa or nq-pool, or give a file with --questions; retrieval goes with either."
         )
     name = f"{suite or 'own'}-{split if questions is None else questions.stem}"
+    if write_docs is not None:
+        documents.check(write_docs)
     folder = out or Path("eval") / f"{name}{f'-{limit}' if limit else ''}{f'-{ablate}' if ablate else ''}"
     if suite in (SuiteName.routerbench, SuiteName.routerarena):
-        _finish(_table(suite, data), folder, write_docs=write_docs, as_json=as_json)
+        table = _table(suite, data)
+        _claim(folder, {"suite": table.name, **table.facts})
+        _finish(table, folder, write_docs=write_docs, as_json=as_json)
         return
     given = {"only": only, "exclude": exclude, "usd": budget_usd, "max_steps": max_steps}
     plan = Plan(
@@ -199,13 +203,14 @@ def _search(suite: Suite, folder: Path, *, as_json: bool, begin: Callable[[str, 
     from kb_tools import terminal
     from router_graph.cli_eval_print import print_searched
     from router_graph.evaluation.evaluating import about
+    from router_graph.evaluation.questions import gold_mark
     from router_graph.evaluation.reports import about_line
     from router_graph.evaluation.suites import retrieval
 
+    _claim(folder, {"suite": "retrieval", "gold": gold_mark(suite.questions), **suite.facts})
     rows = list(retrieval.searched(suite.questions, suite.resources.knowledge, begin=begin))
     told = about_line(about(_command()))
     section = f"## {suite.title}: the searches alone\n\n{told}\n\n{retrieval.markdown(rows)}"
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(section, encoding="utf-8")
     if as_json:
         terminal.print_json([row.to_json() for row in rows])
@@ -213,6 +218,15 @@ def _search(suite: Suite, folder: Path, *, as_json: bool, begin: Callable[[str, 
         print_searched(suite.title, rows)
     terminal.note(f"Written to {folder}: results.md.")
     return section
+
+
+def _claim(folder: Path, setup: Mapping[str, object]) -> None:
+    from router_graph.evaluation.runner import claim
+
+    try:
+        claim(folder, setup)
+    except OSError as error:
+        raise EvaluationError(f"The results cannot be kept in {str(folder)!r} ({error.strerror}).") from None
 
 
 def _command() -> str:

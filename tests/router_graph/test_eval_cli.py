@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from kb_tools import Catalog, Passage, Table
+from router_graph.evaluation import documents
 from support.handbook import run
 
 CITIES = {"Arlo": "Dunmere", "Brint": "Elsby", "Corvel": "Farrow", "Gillen": "Harth"}
@@ -110,6 +112,49 @@ def test_results_of_questions_with_other_ids_or_answers_are_not_mixed_in(town, t
     file.write_text("\n".join([json.dumps({**json.loads(first), **change}), *rest]), encoding="utf-8")
     said = run("eval", "--questions", file, *args, code=1).output
     assert "holds results of another set-up (gold)" in said
+
+
+def test_a_folder_of_somebody_else_stays_as_it_is(town, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.md").write_text("precious")
+    said = evaluated(town, tmp_path, "--no-simple", code=1).output
+    assert "holds results.md, and no setup.json" in said
+    assert "holds results.md, and no setup.json" in evaluated(town, tmp_path, "retrieval", code=1).output
+    assert (tmp_path / "out" / "results.md").read_text() == "precious"
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["results.md"]
+
+
+def test_searches_do_not_write_over_the_results_of_policies(town, tmp_path):
+    evaluated(town, tmp_path, "--no-simple")
+    before = (tmp_path / "out" / "results.md").read_text()
+    assert "another set-up (suite" in evaluated(town, tmp_path, "retrieval", code=1).output
+    assert (tmp_path / "out" / "results.md").read_text() == before
+
+
+def test_a_document_that_must_not_be_written_is_told_before_anything_is_asked(town, tmp_path):
+    document = tmp_path / "benchmarks.md"
+    document.write_text("mine")
+    document.chmod(0o444)
+    said = evaluated(town, tmp_path, "--no-simple", "--write-docs", document, code=1).output
+    assert "cannot be written into" in said and not (tmp_path / "out").exists()
+    assert document.read_text() == "mine"
+
+
+def test_a_document_behind_a_link_keeps_its_link_and_its_mode(tmp_path):
+    document, link = tmp_path / "benchmarks.md", tmp_path / "link.md"
+    document.write_text("mine\n")
+    document.chmod(0o664)
+    link.symlink_to(document)
+    documents.put(link, "one", "1")
+    assert link.is_symlink() and "eval: one" in document.read_text() and document.stat().st_mode & 0o777 == 0o664
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["benchmarks.md", "link.md"]
+
+
+def test_sections_that_are_written_at_the_same_time_are_all_there(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: documents.put(tmp_path / "b.md", f"s{n}", f"section {n}"), range(24)))
+    text = (tmp_path / "b.md").read_text()
+    assert all(f"section {n}\n" in text for n in range(24))
 
 
 def test_what_must_be_known_is_told_beside_json_too(town, tmp_path):

@@ -104,9 +104,7 @@ def cost_of(rows: Sequence[Row]) -> str:
     return next((name for name in COSTS if any(row.metrics[name].mean > 0 for row in rows)), COSTS[-1])
 
 
-def compared(
-    rows: Sequence[Row], metric: str, cost: str, *, simple: Collection[str] = (), seed: int = 0
-) -> list[Row]:
+def compared(rows: Sequence[Row], metric: str, cost: str, *, simple: Collection[str] = (), seed: int = 0) -> list[Row]:
     """The rows, each with its differences from the simple ones: those of that sort, and those of these names, which
     are compared themselves and still have to be beaten by the others."""
     beaten = [row for row in rows if row.sort == "simple" or (row.sort == "policy" and row.policy in simple)]
@@ -177,9 +175,7 @@ def _at_equal_cost(row: Row, simple: Sequence[Row], metric: str, cost: str, seed
     both = np.array([found, 2 * value - np.asarray(found)])
     low, high = np.percentile(both, [2.5, 97.5], axis=1)
     tail = np.minimum(np.mean(both <= 0, axis=1), np.mean(both >= 0, axis=1)).max()  # 1 for the same policy
-    return Difference(
-        Interval(value, float(low.min()), float(high.max())), min(1.0, 2 * float(tail) + 1 / len(found))
-    )
+    return Difference(Interval(value, float(low.min()), float(high.max())), min(1.0, 2 * float(tail) + 1 / len(found)))
 
 
 def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:

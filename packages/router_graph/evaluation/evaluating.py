@@ -80,7 +80,13 @@ def evaluate(
     if metric not in DECIDING:
         raise EvaluationError(f"{metric!r} does not say how good a policy is; let one of {', '.join(DECIDING)} decide.")
     suite.resources.settings({key: value for key, value in (plan.context or {}).items() if key in ("only", "exclude")})
-    setup = {**suite.facts, "gold": gold_mark(suite.questions), "suite": suite.name, "context": dict(plan.context or {}), "ablation": plan.ablation}
+    setup = {
+        **suite.facts,
+        "gold": gold_mark(suite.questions),
+        "suite": suite.name,
+        "context": dict(plan.context or {}),
+        "ablation": plan.ablation,
+    }
     notes = list(suite.notes)
     if plan.ablation is not None:
         notes.append(f"Ablation {plan.ablation}: {ABLATIONS.get(plan.ablation, '')}.")

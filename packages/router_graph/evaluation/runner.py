@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from router_graph.evaluation.questions import Question, mark_of
 from router_graph.policies.policy import Policy
 
 OUTCOMES, SETUP = "outcomes.jsonl", "setup.json"
+WRITTEN = (OUTCOMES, "learned", "results.json", "results.md", "results.html")
+"""What an evaluation writes into its folder."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,41 @@ class Task:
     """USD per million completion tokens, by model."""
 
 
+def claim(folder: Path, setup: Mapping[str, Any]) -> None:
+    """Make the folder that of a set-up, if it is not yet.
+
+    Raises `EvaluationError` where it is that of another, or holds files that would be written over, and `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / SETUP
+    if not path.exists():
+        if foreign := [name for name in WRITTEN if (folder / name).exists()]:
+            raise EvaluationError(
+                f"{folder} holds {', '.join(foreign)}, and no {SETUP} that says of what; give another with --out."
+            )
+        part = folder / f"{SETUP}.{os.getpid()}.part"
+        part.write_text(json.dumps(setup, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        part.replace(path)
+        return
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        known = None
+    if known != json.loads(json.dumps(setup)):
+        other = [key for key in setup if not isinstance(known, dict) or known.get(key) != setup[key]]
+        raise EvaluationError(
+            f"{folder} holds results of another set-up ({', '.join(other) or 'more was set'}); give another "
+            "folder with --out, or remove it."
+        )
+
+
 class Kept:
     """A folder of outcomes. Raises `EvaluationError` where it holds those of another set-up, or cannot be written."""
 
     def __init__(self, folder: Path, setup: Mapping[str, Any]) -> None:
         self._folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._check(setup)
+            claim(folder, setup)
             self._known = {_key(one, version): one for version, one in self._read()}
             self._file = self._opened()
         except OSError as error:
@@ -65,22 +95,6 @@ class Kept:
         self._known[_key(one, task.version)] = one
         self._file.write(json.dumps({"version": task.version, **one.to_json()}) + "\n")
         self._file.flush()
-
-    def _check(self, setup: Mapping[str, Any]) -> None:
-        path = self._folder / SETUP
-        if not path.exists():
-            path.write_text(json.dumps(setup, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            return
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            known = None
-        if known != setup:
-            other = [key for key in setup if not isinstance(known, dict) or known.get(key) != setup[key]]
-            raise EvaluationError(
-                f"{self._folder} holds results of another set-up ({', '.join(other) or 'more was set'}); give another "
-                "folder with --out, or remove it."
-            )
 
     def _read(self) -> Iterator[tuple[str, Outcome]]:
         path = self._folder / OUTCOMES
