@@ -9,6 +9,7 @@ import pytest
 from router_graph.errors import QuestionError
 from router_graph.evaluation.gold import Gold
 from router_graph.evaluation.questions import Question, fingerprint, mark_of, read_questions
+from router_graph.evaluation.readers.gold import LAYOUTS
 
 GOOD = {"id": 1, "question": "Who?", "golden_answers": ["Ann", 3], "metadata": {"gold_documents": ["a", ["b", "c"]]}}
 
@@ -36,6 +37,8 @@ def test_that_no_document_is_needed_is_another_thing_than_that_nobody_says(tmp_p
     [
         ([], "There is no question"),
         ([GOOD, "{"], "line 2 is no JSON"),
+        ([GOOD, {**GOOD, "id": 2, "question": "\ud800?"}], "line 2 is no JSON"),
+        (["[" * 100_000], "line 1 is no JSON"),
         ([GOOD, GOOD], "line 2: the id '1' is that of line 1 too"),
         ([{"id": 1, "question": "x"}], "line 1 has no golden_answers"),
         (["[1]"], "line 1 has no id and no question and no golden_answers"),
@@ -70,3 +73,19 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path):
 def test_questions_are_known_whatever_their_case_and_spacing():
     assert mark_of(" Who  is\nAnn? ") == mark_of("who is ann?") != mark_of("who is bea?")
     assert fingerprint(["a", "B"]) == fingerprint(["b ", "A", "a"]) != fingerprint(["a"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "metadata"),
+    [
+        ("hotpotqa", {"supporting_facts": [1, 2]}),
+        ("hotpotqa", {"supporting_facts": {"title": [["a"]]}}),
+        ("musique", {"paragraphs": [{"is_supporting": True}]}),
+        ("musique", {"paragraphs": ["a"]}),
+        ("multimodalqa", {"supporting_context": "z"}),
+    ],
+)
+def test_metadata_of_another_layout_is_told_with_its_line(tmp_path, layout, metadata):
+    path = written(tmp_path, GOOD | {"metadata": {}}, {**GOOD, "id": 2, "metadata": metadata})
+    with pytest.raises(QuestionError, match="line 2: the metadata does not say what is needed"):
+        read_questions(path, gold=LAYOUTS[layout])

@@ -58,8 +58,11 @@ def rows_of(path: str | Path) -> Iterator[tuple[int, Any]]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     try:
-                        yield number, json.loads(line)
-                    except ValueError as error:
+                        row = json.loads(line)
+                        if "\\u" in line:
+                            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair goes into no file
+                        yield number, row
+                    except (ValueError, RecursionError) as error:
                         raise QuestionError(f"{path}, line {number} is no JSON ({error}).") from None
     except OSError as error:
         raise QuestionError(f"The file {str(path)!r} cannot be read ({error.strerror}).") from None
@@ -106,7 +109,12 @@ def _question(row: Any, where: str, gold: FindGold) -> Question:
         answers = ()
     if not answers:
         raise QuestionError(f"{where}: golden_answers is {row['golden_answers']!r:.40}; it is a list of right answers.")
-    documents, sources = gold(metadata)
+    try:
+        documents, sources = gold(metadata)
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        raise QuestionError(
+            f"{where}: the metadata does not say what is needed as this layout does ({type(error).__name__}: {error})."
+        ) from None
     try:
         needed = needed_of(documents)
     except TypeError:
