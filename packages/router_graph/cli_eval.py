@@ -206,11 +206,12 @@ def _search(suite: Suite, folder: Path, *, as_json: bool, begin: Callable[[str, 
     from router_graph.evaluation.questions import gold_mark
     from router_graph.evaluation.reports import about_line
     from router_graph.evaluation.suites import retrieval
+    from router_graph.evaluation.tables import escaped
 
     _claim(folder, {"suite": "retrieval", "gold": gold_mark(suite.questions), **suite.facts})
     rows = list(retrieval.searched(suite.questions, suite.resources.knowledge, begin=begin))
     told = about_line(about(_command()))
-    section = f"## {suite.title}: the searches alone\n\n{told}\n\n{retrieval.markdown(rows)}"
+    section = f"## {escaped(suite.title)}: the searches alone\n\n{told}\n\n{retrieval.markdown(rows)}"
     (folder / "results.md").write_text(section, encoding="utf-8")
     if as_json:
         terminal.print_json([row.to_json() for row in rows])

@@ -165,6 +165,28 @@ def test_what_must_be_known_is_told_beside_json_too(town, tmp_path):
     assert json.loads(told.stdout) and "are in no knowledge base: 'gone'" in told.stderr
 
 
+def test_words_of_a_strangers_file_are_no_markup(town, tmp_path):
+    name = "<img src=x> ![a](http://b) `c` \x1b[31m"
+    row = {"id": 1, "question": "Who?", "golden_answers": ["x"], "metadata": {"gold_documents": [name]}}
+    file = tmp_path / "<b>[red] ![q](u).jsonl"
+    file.write_text(json.dumps(row), encoding="utf-8")
+    run("eval", "--questions", file, "--kbs", town / "kb", "--out", tmp_path / "o", "--no-simple")
+    said = (tmp_path / "o" / "results.md").read_text(encoding="utf-8")
+    written = [line for line in said.splitlines() if line[:2] in ("##", "- ")]
+    assert len(written) >= 2
+    assert not [one for one in ("<img", "<b>", " ![", " `c`", "\x1b") if one in "\n".join(written)]
+
+
+def test_yes_and_no_stand_in_no_evidence(town, tmp_path):
+    row = {"id": 1, "question": "Is the mayor of Arlo Ann Arloson?", "golden_answers": ["no"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    shutil.copytree(town / "kb", tmp_path / "kb")
+    with Catalog(tmp_path / "kb") as catalog:
+        catalog.open("people").add([Passage(id="no", title="Arlo", text="There is no mayor of Arlo.")])
+    args = ("--kbs", tmp_path / "kb", "--out", tmp_path / "o", "--policy", "fanout", "--no-simple", "--json")
+    assert json.loads(run("eval", "--questions", tmp_path / "q.jsonl", *args).stdout)[0]["coverage"]["mean"] == 0.0
+
+
 def test_needed_documents_that_nobody_has_are_counted_and_named(town, tmp_path):
     row = {"id": 1, "question": "Who?", "golden_answers": ["x"], "metadata": {"gold_documents": ["gone", "Arlo"]}}
     (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from router_graph.budget import PICO
 from router_graph.evaluation.answers import bare
-from router_graph.evaluation.metrics import contains
 from router_graph.evaluation.questions import Question
 from router_graph.ledger import Entries
 from router_graph.view import found
@@ -46,7 +45,8 @@ class Outcome:
     documents: int
     """How many different documents were found."""
     covered: bool
-    """Whether a right answer stands in the title or the text of one of them, as whole words."""
+    """Whether a right answer stands in the title or the text of one of them, as whole words; yes and no
+    stand in any, and count in none."""
     calls: int
     """Calls of models, those of the policy among them."""
     tokens: int
@@ -91,7 +91,7 @@ def outcome_of(
         stop_reason=result["stop_reason"],
         asked=tuple(_asked(result["steps"], question)),
         documents=len(evidence),
-        covered=any(contains(f"{hit['title']}\n{hit['text']}", question.gold.answers) for hit in evidence),
+        covered=question.gold.stands_in(f"{hit['title']}\n{hit['text']}" for hit in evidence),
         latency_s=seconds,
         **bill,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from router_graph.evaluation.comparing import as_json
 from router_graph.evaluation.evaluating import Evaluation
 from router_graph.evaluation.page import page
-from router_graph.evaluation.tables import HEADINGS, markdown
+from router_graph.evaluation.tables import HEADINGS, escaped, markdown
 
 FILES = ("results.json", "results.md", "results.html")
 
@@ -39,8 +39,8 @@ def section(done: Evaluation) -> str:
     table = markdown(done.rows, done.metric, done.cost, published=done.published)
     metric, cost = (HEADINGS.get(name, name) for name in (done.metric, done.cost))
     return (
-        f"## {done.title}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; "
-        f"{metric} decides; cost: {cost}.\n\n{table}\n" + "".join(f"- {note}\n" for note in done.notes)
+        f"## {escaped(done.title)}\n\n{about_line(done.about)} {done.about['side_by_side']} questions side by side; "
+        f"{metric} decides; cost: {cost}.\n\n{table}\n" + "".join(f"- {escaped(note)}\n" for note in done.notes)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from router_graph.evaluation.comparing import Row
@@ -81,7 +82,7 @@ def markdown(rows: Sequence[Row], metric: str, cost: str, *, published: Sequence
     if any(row.beats_the_simple is False for row in rows):
         lines += [f"{_BEATEN} not shown to beat the simple policies at equal cost."]
     if said := [one for row in rows if (one := verdict(row, metric, cost))]:
-        lines += ["", *(f"- {one}" for one in said)]
+        lines += ["", *(f"- {_escaped(one)}" for one in said)]
     if tests := _tests(rows, metric):
         lines += ["", *tests]
     if published:
@@ -119,5 +120,11 @@ def _published(published: Sequence[Published]) -> list[str]:
     return lines
 
 
+def escaped(text: str) -> str:
+    """Words of anybody as Markdown in which they are no markup: no link, no picture, no code, no HTML."""
+    return re.sub(r"([`*_\[\]!])", r"\\\1", _escaped(text))
+
+
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    shown = "".join(one if one.isprintable() else " " if one == "\n" else ascii(one)[1:-1] for one in text)
+    return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
