@@ -187,6 +187,13 @@ def test_yes_and_no_stand_in_no_evidence(town, tmp_path):
     assert json.loads(run("eval", "--questions", tmp_path / "q.jsonl", *args).stdout)[0]["coverage"]["mean"] == 0.0
 
 
+def test_a_metric_that_rewards_a_control_is_told(town, tmp_path):
+    args = ("--no-simple", "--metric")
+    assert "rewards what knows nothing" not in evaluated(town, tmp_path, *args, "em").output
+    said = evaluated(town, tmp_path, *args, "contains").output
+    assert "contains rewards what knows nothing: 'all that was found' has 100.0%." in said
+
+
 def test_needed_documents_that_nobody_has_are_counted_and_named(town, tmp_path):
     row = {"id": 1, "question": "Who?", "golden_answers": ["x"], "metadata": {"gold_documents": ["gone", "Arlo"]}}
     (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")

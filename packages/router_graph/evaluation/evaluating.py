@@ -23,6 +23,8 @@ from router_graph.evaluation.scores import DECIDING, METRICS
 from router_graph.evaluation.suites.suite import Suite
 from router_graph.graph import create_router
 
+_CONTROL_MOST = 0.1
+"""What a control may score on the metric that decides before the metric is to be doubted."""
 _VERSIONS = ("polyroute", "langgraph", "chromadb", "litellm")
 
 
@@ -104,6 +106,9 @@ def evaluate(
         rows += [row_of(name, sort, suite.questions, {0: runs}) for name, (sort, runs) in suite.extra(first).items()]
     if missing := [row.policy for row in rows if metric not in row.values]:
         raise EvaluationError(f"{metric!r} does not apply to {missing[0]!r}; take another with --metric.")
+    for row in rows:
+        if row.sort == "control" and row.metrics[metric].mean > _CONTROL_MOST:
+            notes.append(f"{metric} rewards what knows nothing: {row.policy!r} has {row.metrics[metric].mean:.1%}.")
     cost = cost_of(rows)
     told = {**about(command), "seeds": list(plan.seeds), "side_by_side": plan.at_once}
     beaten = frozenset(suite.simple) if plan.simple else frozenset()
