@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--questions", type=int, default=120)
     given = parser.parse_args()
-    train, held = split(WORLD.questions())
+    train, _, held = split(WORLD.questions())
     tasks = tasks_of(held, given.questions, seed=1, prices=PRICES)
     print(
         f"{'policy':<38}{'n':>5}{'reward':>8}{'95 %':>16}{'more':>8}{'95 %':>16}{'best':>7}{'95 %':>12}{'right':>7}"

@@ -109,7 +109,7 @@ def evaluate(
     for row in rows:
         if row.sort == "control" and row.metrics[metric].mean > _CONTROL_MOST:
             notes.append(f"{metric} rewards what knows nothing: {row.policy!r} has {row.metrics[metric].mean:.1%}.")
-    cost = cost_of(rows)
+    cost = suite.cost or cost_of(rows)
     told = {**about(command), "seeds": list(plan.seeds), "side_by_side": plan.at_once}
     beaten = frozenset(suite.simple) if plan.simple else frozenset()
     rows = compared(rows, metric, cost, simple=beaten)

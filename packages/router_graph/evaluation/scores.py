@@ -12,7 +12,7 @@ from router_graph.evaluation.questions import Question
 Metric = Callable[[Question, Outcome], float | None]
 """None where it does not apply, as gold documents that nobody has named."""
 
-COSTS = ("cost_units", "usd", "retrievals")
+COSTS = ("usd", "cost_units", "retrievals")
 """What a policy is compared at, the first that is not 0 for all of them."""
 
 

@@ -68,6 +68,7 @@ def opened(
         policies=("cascade", *(one.name for one in more)),
         simple=("cheapest", "random", "strongest", "prompt-length", "support", "escalate", *singles),
         headline="em",
+        cost="cost_units",
         facts={
             "split": split,
             "questions": fingerprint(one.text for one in questions),

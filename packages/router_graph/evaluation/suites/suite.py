@@ -39,6 +39,8 @@ class Suite:
     """What everything has to beat at equal cost."""
     headline: str
     """The metric that decides."""
+    cost: str | None = None
+    """What policies are compared at; None for the first of `scores.COSTS` that anybody pays."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """What the figures depend on: fingerprints of files, counts."""
     notes: tuple[str, ...] = ()
