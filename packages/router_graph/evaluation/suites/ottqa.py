@@ -7,6 +7,7 @@ leaderboard, which searches 400,000 tables.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from platformdirs import user_cache_path
 
 from kb_tools import Catalog, KnowledgeBase, Passage, Table
 from kb_tools.documents import Document, Modality
+from router_graph.errors import EvaluationError
 from router_graph.evaluation.controls import CONTROLS
 from router_graph.evaluation.learned import learner
 from router_graph.evaluation.questions import fingerprint, read_questions, rows_of
@@ -79,23 +81,34 @@ def _built(catalog: Catalog, name: str, folder: Path, say: Callable[[str], None]
     kb = catalog.open(name) if known else catalog.create(name, description=description, modality=modality)
     path = folder / ("tables.jsonl" if name == TABLES else "passages.jsonl")
     rows = sum(1 for _ in rows_of(path))
-    if kb.count() < rows:
-        say(f"{name}: {rows:,} documents are taken in, once; {kb.count():,} are there.")
-        kb.add(_documents(path, modality), on_batch=lambda done: say(f"{name}: {done:,} of {rows:,}"))
+    there = kb.count()
+    if there < rows:
+        begun, taken_in = time.perf_counter(), 0
+
+        def tell(more: int) -> None:
+            nonlocal taken_in
+            taken_in += more
+            left = (time.perf_counter() - begun) / taken_in * max(0, rows - there - taken_in)
+            say(f"{name}: {there + taken_in:,} of {rows:,} documents, {left:.0f} s left")
+
+        say(f"{name}: {rows:,} documents are taken in, once; {there:,} are there.")
+        kb.add(_documents(path, modality), on_batch=tell)
     return kb
 
 
 def _documents(path: Path, modality: Modality) -> Iterator[Document]:
-    for _, row in rows_of(path):
-        if modality == "text":
-            yield Passage(id=row["id"], title=row["title"], text=row["text"])
-        else:
-            yield Table(
-                id=row["id"],
-                title=row["title"],
-                section=row["section"],
-                header=row["header"],
-                rows=row["rows"],
-                links=row["links"],
-                metadata={"url": row["url"]},
-            )
+    for number, row in rows_of(path):
+        try:
+            yield _passage(row) if modality == "text" else _table(row)
+        except (KeyError, TypeError, ValueError) as error:
+            wrong = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split("\n")[1:3])
+            raise EvaluationError(f"{path}, line {number} is no {modality} of OTT-QA ({wrong}).") from None
+
+
+def _passage(row: Mapping[str, Any]) -> Passage:
+    return Passage(id=row["id"], title=row["title"], text=row["text"])
+
+
+def _table(row: Mapping[str, Any]) -> Table:
+    about = {name: row[name] for name in ("id", "title", "section", "header", "rows", "links")}
+    return Table(**about, metadata={"url": row["url"]})
