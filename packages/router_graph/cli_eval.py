@@ -134,7 +134,7 @@ def evaluate(
 
     if (suite in (None, SuiteName.retrieval)) != (questions is not None) and suite is not SuiteName.retrieval:
         raise EvaluationError(
-            "Name a suite, ottqa or nq-pool, or give a file with --questions; retrieval goes with either."
+            f"Name a suite ({', '.join(SuiteName)}), or give a file with --questions; retrieval goes with either."
         )
     name = f"{suite or 'own'}-{split if questions is None else questions.stem}"
     if write_docs is not None:

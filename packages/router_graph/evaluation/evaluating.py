@@ -25,6 +25,8 @@ from router_graph.graph import create_router
 
 _CONTROL_MOST = 0.1
 """What a control may score on the metric that decides before the metric is to be doubted."""
+LEARNED = ("handbook", "knn")
+"""The simple policies that a suite learns itself."""
 _VERSIONS = ("polyroute", "langgraph", "chromadb", "litellm")
 
 
@@ -130,13 +132,18 @@ def evaluate_table(name: str, table: Graded, *, seed: int = 0, command: str = ""
 def _tasks(suite: Suite, plan: Plan, folder: Path) -> list[tuple[str, Sort, list[runner.Task]]]:
     named: dict[str, tuple[Sort, str]] = {}
     simple: dict[str, str] = {}
+    wanted = plan.policies or suite.policies
+    learned = LEARNED if plan.simple and suite.learn is not None else ()
+    for place, name in enumerate(wanted):
+        if name in wanted[:place]:
+            raise EvaluationError(f"The policy {name!r} is named twice; each is compared with the others.")
+        if name not in learned:
+            suite.resources.policy(name)  # before anything is asked to learn from
     if plan.simple:
         simple = {name: name for name in suite.simple}
         if suite.learn is not None:
             simple |= suite.learn(suite.resources, folder)
-    for name in plan.policies or suite.policies:
-        if name in named:
-            raise EvaluationError(f"The policy {name!r} is named twice; each is compared with the others.")
+    for name in wanted:
         named[name] = ("policy", simple.pop(name, name))
     named |= {name: ("simple", spec) for name, spec in simple.items()}
     if plan.controls:
