@@ -85,7 +85,7 @@ def test_a_report_runs_the_policy_and_its_rivals_through_the_graph(house: Path, 
     run("train", "reward", house / "runs", "--reward", "router_r1", *given, "--out", scores)
     report = ("train", "report", tmp_path / "p", house / "runs", *given, "--scores", scores)
     seen = run(*report, "--router", house / "router.yaml", code=1).stderr
-    assert "was trained on the questions of all 3 runs" in seen
+    assert "was trained on all 3 questions; give others" in seen
     (tmp_path / "p" / "trained_on.json").unlink()
     told = run(*report, "--router", house / "router.yaml", "--json")
     assert "There is no handbook to compare with" in told.stderr
