@@ -24,11 +24,11 @@ from router_training.credit.advantages import (
     TRL,
     Convention,
     group_relative,
-    keep_spread,
     leave_one_out,
     mixed,
     normalised_parts,
     of_episodes,
+    spread,
 )
 from router_training.credit.counterfactual import alternatives
 from router_training.credit.groups import by_state, group_ids, steps_of
@@ -78,7 +78,7 @@ def advantages() -> bool:
         "leave one out": lambda: leave_one_out(rewards, groups),
         "mixed (episode + step)": both,
         "3 parts, normalised first": lambda: normalised_parts(parts, groups, [1.0, 0.2, 0.1]),
-        "groups with spread": lambda: keep_spread(rewards, groups),
+        "groups with spread": lambda: spread(rewards, groups),
     }
     print(f"{STEPS:,} steps in {STEPS // GROUP:,} groups, median of {REPEATS}:")
     took = {name: seconds(work) for name, work in names.items()}

@@ -17,11 +17,11 @@ from router_training.credit.advantages import (
     TRL_ASYNC,
     Convention,
     group_relative,
-    keep_spread,
     leave_one_out,
     mixed,
     normalised_parts,
     of_episodes,
+    spread,
 )
 from router_training.errors import ConfigError, DataError
 
@@ -141,7 +141,7 @@ def test_a_sample_to_which_no_part_applies_moves_nobody():
 def test_groups_without_spread_are_dropped_and_counted():
     values = [1.0, 0.0, 5.0, 2.0, 2.0, 1.0, 1.01, NAN, 3.0]
     groups = [0, 0, 1, 2, 2, 3, 3, 4, 4]
-    kept = keep_spread(values, groups, least_std=0.1)
+    kept = spread(values, groups, least_std=0.1)
     assert (kept.groups, kept.used, kept.alone, kept.constant, kept.narrow) == (5, 1, 2, 1, 1)
     assert kept.mask.tolist() == [True, True] + [False] * 7
     assert str(kept).startswith("1 of 5 groups are used")
@@ -150,7 +150,7 @@ def test_groups_without_spread_are_dropped_and_counted():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda: keep_spread([1.0, 1.0], [0, 0]), "No state has two different rewards"),
+        (lambda: spread([1.0, 1.0], [0, 0]).check(), "No state has two different rewards"),
         (lambda: group_relative([1.0], [0, 1]), r"one reward and one group, and not \(1,\) and \(2,\)"),
         (lambda: group_relative([1.0, math.inf], [0, 0]), "sample 1 has an infinite one"),
         (lambda: normalised_parts([1.0], [0], [1.0]), "one weight for each column"),

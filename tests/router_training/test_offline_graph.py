@@ -13,13 +13,14 @@ from router_training.data.rendering import Rendering
 from router_training.data.samples import samples
 from router_training.trainers.config import OfflineConfig, Rft, Spoken
 from router_training.trainers.offline import train_offline
-from router_training.trainers.rows import Judged, with_advantages
+from router_training.trainers.rows import Judged
 from router_training.trainers.verify import difference
 from router_training.world.learning import tasks_of, tokenizer_of
 from router_training.world.logs import record
 from router_training.world.model import small_model
 from router_training.world.poor import Poor
 from router_training.world.world import World
+from support.offline_samples import with_advantages
 
 SPOKEN = Spoken(name="small", protocol="brief", temperature=1.0, max_tokens=16)
 QUICK = {"per_device_train_batch_size": 16, "learning_rate": 5e-3, "use_cpu": True}

@@ -15,7 +15,8 @@ from router_training.errors import DataError
 from router_training.rewards.scoring import RewardRecord
 from router_training.trainers.config import Awr, OfflineGrpo, Rft
 from router_training.trainers.pairs import pairs
-from router_training.trainers.rows import Judged, dataset, fingerprint, judge, row, rows, with_advantages
+from router_training.trainers.rows import Judged, dataset, fingerprint, judge, row, rows
+from support.offline_samples import with_advantages
 from support.run_logs import runs_in, whole_run, write
 
 

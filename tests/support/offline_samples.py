@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from router_training.credit.advantages import Convention
+from router_training.credit.advantages import TRL, Convention, group_relative, spread
+from router_training.credit.groups import group_ids
 from router_training.data.samples import Sample
-from router_training.trainers.rows import Judged, with_advantages
+from router_training.trainers.rows import Judged
 from support.tiny_engine import byte_tokenizer, tiny_model
 
 STATES = "abcd"
@@ -48,3 +51,13 @@ def weights_of(folder: Any) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(next(folder.glob("*.safetensors")))
+
+
+def with_advantages(judged: Sequence[Judged], convention: Convention = TRL) -> list[Judged]:
+    """Each with its advantage over those of its state."""
+    rewards, groups = [one.reward for one in judged], group_ids(one.state for one in judged)
+    advantages, kept = group_relative(rewards, groups, convention), spread(rewards, groups)
+    return [
+        replace(one, advantage=float(value), differs=bool(differs))
+        for one, value, differs in zip(judged, advantages, kept.mask, strict=True)
+    ]

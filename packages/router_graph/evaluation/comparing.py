@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from router_graph.evaluation.intervals import Interval, bootstrap, draws, paired_p
 from router_graph.evaluation.outcome import Outcome
 from router_graph.evaluation.questions import Question
-from router_graph.evaluation.scores import COSTS, METRICS, scored, stopped
+from router_graph.evaluation.scores import COSTS, METRICS, first_needed, scored, stopped
 
 Floats = NDArray[np.float64]
 Sort = Literal["policy", "simple", "control", "bound"]
@@ -183,12 +183,12 @@ def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 
 def _money(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, float]:
-    money: Counter[str] = Counter()
+    money: defaultdict[str, float] = defaultdict(float)
     for _, run in flat:
         for one in run.asked:
-            money[one.target] += one.usd  # type: ignore[assignment]
-        money["policy"] += run.policy_usd  # type: ignore[assignment]
-    return {name: float(amount) for name, amount in money.items() if amount}
+            money[one.target] += one.usd
+        money["policy"] += run.policy_usd
+    return {name: amount for name, amount in money.items() if amount}
 
 
 def _confusion(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, dict[str, int]]:
@@ -203,22 +203,17 @@ def _confusion(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, dict[str, 
 
 
 def _per_source(flat: Sequence[tuple[Question, Outcome]]) -> dict[str, dict[str, float]]:
-    sums: dict[str, Counter[str]] = {}
+    sums: dict[str, defaultdict[str, float]] = {}
     for question, run in flat:
         if not question.gold.documents:
             continue
         for target in {one.target for one in run.asked if one.target.startswith("kb:")}:
             searches = [one for one in run.asked if one.target == target]
-            told = sums.setdefault(target, Counter())
+            told = sums.setdefault(target, defaultdict(float))
             told["questions"] += 1
             told["searches"] += len(searches)
             told["found"] += len({place for one in searches for place in one.gold}) > 0
-            wanted = {name for one in question.gold.documents for name in one}
-            rows = [name for one in searches for name in one.documents]
-            rank = next(
-                (at for at, name in enumerate(rows, 1) if name in wanted or name.partition(":")[2] in wanted), None
-            )
-            told["reciprocal"] += 0 if rank is None else 1 / rank  # type: ignore[assignment]
+            told["reciprocal"] += first_needed(question, [name for one in searches for name in one.documents])
     return {
         target: {
             "questions": told["questions"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def write(done: Evaluation, folder: Path) -> None:
         "facts": dict(done.facts),
         "notes": list(done.notes),
         "policies": [as_json(row) for row in done.rows],
-        "published": [vars_of(one) for one in done.published],
+        "published": [asdict(one) for one in done.published],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILES[0]).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
@@ -48,8 +49,3 @@ def about_line(about: Mapping[str, Any]) -> str:
     """The command and the versions."""
     versions = ", ".join(f"{name} {one}" for name, one in about["versions"].items())
     return f"`{about['command']}`\n\nPython {about['python']}, {versions}."
-
-
-def vars_of(one: Any) -> Mapping[str, Any]:
-    """The fields of a dataclass with slots."""
-    return {name: getattr(one, name) for name in one.__dataclass_fields__}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from router_graph.evaluation.f1_recall import f1_recall
 from router_graph.evaluation.metrics import contains, exact_match, f1
 from router_graph.evaluation.outcome import Outcome
 from router_graph.evaluation.questions import Question
+from router_graph.evaluation.ranking import reciprocal_rank
 
 Metric = Callable[[Question, Outcome], float | None]
 """None where it does not apply, as gold documents that nobody has named."""
@@ -27,7 +28,7 @@ def gold_mrr(question: Question, run: Outcome) -> float | None:
     """1 / rank of the first needed document of each search, the mean over the searches of knowledge bases."""
     if not question.gold.documents:
         return None
-    ranks = [_reciprocal(question, one.documents) for one in run.asked if one.target.startswith("kb:")]
+    ranks = [first_needed(question, one.documents) for one in run.asked if one.target.startswith("kb:")]
     return sum(ranks) / len(ranks) if ranks else 0.0
 
 
@@ -91,12 +92,10 @@ def scored(question: Question, run: Outcome) -> dict[str, float]:
     return {name: value for name, value in found if value is not None}
 
 
-def _reciprocal(question: Question, documents: tuple[str, ...]) -> float:
-    wanted = {name for one in question.gold.documents or () for name in one}
-    for rank, name in enumerate(documents, start=1):
-        if name in wanted or name.partition(":")[2] in wanted:
-            return 1 / rank
-    return 0.0
+def first_needed(question: Question, documents: Sequence[str]) -> float:
+    """1 / rank of the first needed document among these, each as `kb:doc_id`; 0 where there is none."""
+    needed = {name for one in question.gold.documents or () for name in one}
+    return reciprocal_rank([name if name in needed else name.partition(":")[2] for name in documents], needed)
 
 
 def _stopped(question: Question, run: Outcome) -> str:

@@ -211,13 +211,6 @@ def spread(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> 
     )
 
 
-def keep_spread(rewards: ArrayLike, groups: ArrayLike, *, least_std: float = 0.0) -> Kept:
-    """As `spread`. Raises `DataError` where nothing is left as well."""
-    kept = spread(rewards, groups, least_std=least_std)
-    kept.check()
-    return kept
-
-
 def _arrays(rewards: ArrayLike, groups: ArrayLike) -> tuple[Floats, NDArray[np.generic]]:
     values, numbers = np.asarray(rewards, dtype=np.float64), np.asarray(groups)
     if values.ndim != 1 or values.shape != numbers.shape:

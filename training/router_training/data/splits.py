@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from router_graph.policies.learned.decided import questions_fingerprint as fingerprint_of
+from router_graph.evaluation.questions import fingerprint as fingerprint_of
 from router_graph.trajectories.records import RunRecord
 from router_training.errors import DataError
 

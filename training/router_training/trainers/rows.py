@@ -6,15 +6,15 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from typing_extensions import TypedDict
 
 from router_graph.trajectories.records import RunRecord
-from router_training.credit.advantages import TRL, Convention, group_relative, spread
+from router_training.credit.advantages import TRL, Convention
 from router_training.credit.assign import By, credit
-from router_training.credit.groups import by_state, group_ids
+from router_training.credit.groups import by_state
 from router_training.data.samples import Left, Sample
 from router_training.errors import DataError
 from router_training.rewards.scoring import RewardRecord
@@ -96,16 +96,6 @@ def judge(
         facts = float(given.worth[n]), states[key], float(given.advantages[n]), bool(given.mask[n])
         judged.append(Judged(sample, *facts))
     return judged
-
-
-def with_advantages(judged: Sequence[Judged], convention: Convention = TRL) -> list[Judged]:
-    """Each with its advantage over those of its state."""
-    rewards, groups = [one.reward for one in judged], group_ids(one.state for one in judged)
-    advantages, kept = group_relative(rewards, groups, convention), spread(rewards, groups)
-    return [
-        replace(one, advantage=float(value), differs=bool(differs))
-        for one, value, differs in zip(judged, advantages, kept.mask, strict=True)
-    ]
 
 
 def rows(judged: Sequence[Judged], objective: Rft | Awr | OfflineGrpo, left: Left | None = None) -> list[Row]:

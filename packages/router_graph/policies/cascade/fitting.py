@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from router_graph.errors import SettingsError
 from router_graph.evaluation.metrics import exact_match
-from router_graph.evaluation.questions import mark_of
+from router_graph.evaluation.questions import fingerprint, mark_of
 from router_graph.policies.cascade.fitted import Fitted
 from router_graph.policies.cascade.plan import Models, Outcomes, Plan, Ran, Values, best_plans, plans
 from router_graph.policies.cascade.reader import Reader
 from router_graph.policies.cascade.table import Question, Table
-from router_graph.policies.learned.decided import questions_fingerprint
 from router_graph.policies.replies import answer_in
 from router_graph.pool.card import ModelCard
 
@@ -69,7 +68,7 @@ def fit_cascades(
     learned = {
         **(told or {}),
         "n": len(questions),
-        "questions": questions_fingerprint(one.text for one in questions),
+        "questions": fingerprint(one.text for one in questions),
         "seed": seed,
         "folds": folds,
         "most": most,

@@ -99,9 +99,3 @@ def fingerprint(choices: Sequence[Decided]) -> str:
     """Names what was learned from: 16 hex digits, whatever its order."""
     rows = sorted(json.dumps(astuple(one)) for one in choices)
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
-
-
-def questions_fingerprint(questions: Iterable[str]) -> str:
-    """Names a set of questions, whatever their case and spacing: 16 hex digits."""
-    asked = sorted({" ".join(one.casefold().split()) for one in questions})
-    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]

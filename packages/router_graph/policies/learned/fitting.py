@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from router_graph.errors import SettingsError
+from router_graph.evaluation.questions import fingerprint as fingerprint_of
 from router_graph.evaluation.questions import mark_of
 from router_graph.policies.gate import Gate
 from router_graph.policies.learned.decided import (
@@ -15,7 +16,6 @@ from router_graph.policies.learned.decided import (
     Rewards,
     decided,
     fingerprint,
-    questions_fingerprint,
 )
 from router_graph.policies.learned.gating import fitted_thresholds, gated
 from router_graph.policies.learned.handbook import Book, Handbook
@@ -86,7 +86,7 @@ def fit_gate(
         "answered": counts["answer"],
         "went_on": counts["go on"],
         "data": hashlib.sha256(repr(sorted(map(repr, after))).encode()).hexdigest()[:16],
-        "questions": questions_fingerprint(questions),
+        "questions": fingerprint_of(questions),
         "marks": sorted(set(map(mark_of, questions))),
         "value": round(value, 6),
     }
@@ -119,6 +119,6 @@ def _supported(runs: Iterable[RunRecord], rewards: Rewards, at_least: int) -> tu
         "choices": support(kept),
         "left_out": {key: count for key, count in counts.items() if key not in enough},
         "data": fingerprint(kept),
-        "questions": questions_fingerprint(questions),
+        "questions": fingerprint_of(questions),
         "marks": sorted(map(mark_of, questions)),
     }
