@@ -24,8 +24,9 @@ from router_graph.trajectories.cut import each_text
 from router_graph.trajectories.records import SCHEMA, Line
 
 SUFFIX = ".jsonl"
-BESIDE = "rewards"
-"""A folder in a log that is not the log's: scores of its runs are kept there."""
+BESIDE = ("rewards", "labels", "forks")
+"""Folders in a log that are not the log's: scores of its runs, what people said of its steps, and what they tried."""
+_OTHERS = frozenset(BESIDE)
 _CRC = 9
 """Bytes before the JSON: the digits and the space."""
 _HEAD = re.compile(rb'\{"v":(\d{1,9}),"run":"([^"\\]*)"')
@@ -48,7 +49,7 @@ def today() -> str:
 
 
 def shards_in(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The shards of a log: all `*.jsonl` below a folder but its `rewards`, or the files themselves; sorted, each once.
+    """The shards of a log: all `*.jsonl` below a folder but those in `BESIDE`, or the files; sorted, each once.
 
     Raises `LogError` where there is none.
     """
@@ -64,7 +65,7 @@ def shards_in(source: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    return (one for one in folder.rglob(f"*{SUFFIX}") if BESIDE not in one.relative_to(folder).parts)
+    return (one for one in folder.rglob(f"*{SUFFIX}") if _OTHERS.isdisjoint(one.relative_to(folder).parts))
 
 
 def encode(line: Mapping[str, Any]) -> bytes:

@@ -9,12 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from router_graph.trajectories.shards import BESIDE
 from router_training.errors import DataError
 from router_training.rewards.reward import Reward
 from router_training.rewards.scoring import RewardRecord
 
-FOLDER = BESIDE
+FOLDER = "rewards"
 _ROWS = 50_000
 
 
