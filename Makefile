@@ -11,7 +11,7 @@ help:
 	@echo "make dev      serve the graph on 127.0.0.1:2024 (langgraph dev), for Studio, the SDK and MCP"
 	@echo "make test     install, then run every test"
 	@echo "make check    formatting, lint, types, import contracts"
-	@echo "make bench    the figures of the README, measured here"
+	@echo "make bench    the figures of docs/figures.md, measured here"
 	@echo "make install  only the set-up"
 
 install: $(STAMP)
