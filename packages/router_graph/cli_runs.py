@@ -12,6 +12,7 @@ import typer
 
 from kb_tools.cli import HELP
 from kb_tools.cli_command import PlainCommand
+from router_graph import cli_runs_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,11 +24,14 @@ FOLDER_VARIABLE = "POLYROUTE_RUNS"
 
 app = typer.Typer(
     name="runs",
-    help="List, show, check, compact and export the runs that were recorded.",
+    help="List, show, view, check, compact and export the runs that were recorded.",
     no_args_is_help=True,
     context_settings=HELP,
     pretty_exceptions_enable=False,
 )
+
+
+cli_runs_view.register(app)
 
 
 class Form(enum.StrEnum):

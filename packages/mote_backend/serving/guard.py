@@ -22,13 +22,20 @@ class Guard:
 
     Without it, any web page could reach a server on loopback: by a request from the page's own origin, or under a name
     that its owner lets point to 127.0.0.1 (DNS rebinding). `hosts` are the names by which the server may be asked, None
-    for any; `origins` the web pages that may ask. The token is compared in constant time, and never logged.
+    for any; `origins` the web pages that may ask, and with `own_pages` those of the server itself. The token is compared
+    in constant time, and never logged.
     """
 
     def __init__(
-        self, app: ASGIApp, *, token: str | None, hosts: Collection[str] | None, origins: Collection[str]
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        hosts: Collection[str] | None,
+        origins: Collection[str],
+        own_pages: bool = False,
     ) -> None:
-        self._app, self._hosts, self._origins = app, hosts, frozenset(origins)
+        self._app, self._hosts, self._origins, self._own_pages = app, hosts, frozenset(origins), own_pages
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,11 +53,13 @@ class Guard:
         await JSONResponse(error_json(status, message), status, challenge)(scope, receive, send)
 
     def _problem(self, path: str, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-        host = host_name(headers.get(b"host", b"").decode("latin-1"))
+        asked = headers.get(b"host", b"").decode("latin-1")
+        host = host_name(asked)
         if self._hosts is not None and host not in self._hosts:
             return 403, "This server is not asked under that host name; use the address that it was started with."
-        origin = headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1") not in self._origins:
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        is_own = self._own_pages and asked != "" and origin.partition("://")[2] == asked
+        if origin and not is_own and origin not in self._origins:
             return 403, "Web pages of that origin may not ask this server."
         if self._token is None or path == OPEN:
             return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from router_graph.trajectories.columns import run_of, step_of
 from router_graph.trajectories.damage import LogReport
-from router_graph.trajectories.manifest import NAME, Manifest, read_manifest
+from router_graph.trajectories.manifest import NAME, Manifest, Part, read_manifest
 from router_graph.trajectories.parquet import pyarrow
 from router_graph.trajectories.records import RunRecord
 from router_graph.trajectories.shards import LogError
@@ -43,12 +43,27 @@ def read_compacted(folder: Path, *, report: LogReport) -> Iterator[RunRecord]:
     return _runs(folder, manifest, report)
 
 
+def read_part(folder: Path, part: Part) -> Iterator[RunRecord]:
+    """The runs of two files of a compacted log, in order."""
+    steps = _rows(folder / part["steps_file"])
+    for row in _rows(folder / part["runs_file"]):
+        yield run_of(row, tuple(step_of(one) for one in islice(steps, row["steps"])))
+
+
+def read_one(folder: Path, part: Part, run_id: str) -> RunRecord | None:
+    """One run of two files, without making records of the others; None where it is not there."""
+    rows = _rows_of(folder / part["runs_file"], run_id)
+    if not rows:
+        return None
+    steps = _rows_of(folder / part["steps_file"], run_id)
+    return run_of(rows[0], tuple(step_of(one) for one in sorted(steps, key=lambda one: int(one["number"]))))
+
+
 def _runs(folder: Path, manifest: Manifest, report: LogReport) -> Iterator[RunRecord]:
     for part in manifest["parts"]:
-        steps = _rows(folder / part["steps_file"])
-        for row in _rows(folder / part["runs_file"]):
+        for run in read_part(folder, part):
             report.runs += 1
-            yield run_of(row, tuple(step_of(one) for one in islice(steps, row["steps"])))
+            yield run
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -58,4 +73,17 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             for batch in file.iter_batches(_ROWS):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise LogError(f"{path} cannot be read ({str(error).splitlines()[0]}); compact the runs again.") from None
+        raise _unreadable(path, error) from None
+
+
+def _rows_of(path: Path, run_id: str) -> list[dict[str, Any]]:
+    pa, pq = pyarrow()
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path, filters=[("run_id", "==", run_id)]).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+    return rows
+
+
+def _unreadable(path: Path, error: Exception) -> LogError:
+    return LogError(f"{path} cannot be read ({str(error).splitlines()[0]}); compact the runs again.")

@@ -111,7 +111,7 @@ def checked_lines(path: Path, report: LogReport) -> Iterator[tuple[bytes, str | 
         with path.open("rb") as file:
             while raw := file.readline(_LONGEST):
                 number += 1
-                run, why = _checked(raw)
+                run, why = checked(raw)
                 if why is not None:
                     report.add(path, number, why)
                 else:
@@ -121,8 +121,8 @@ def checked_lines(path: Path, report: LogReport) -> Iterator[tuple[bytes, str | 
         raise LogError(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
-def _checked(raw: bytes) -> tuple[str | None, str | None]:
-    """The run of a line, or why it cannot be read; neither where it is empty."""
+def checked(raw: bytes) -> tuple[str | None, str | None]:
+    """The run of a line as it stands in a shard, or why it cannot be read; neither where it is empty."""
     body = body_of(raw)
     if body is not None:
         head = head_of(body)
