@@ -35,12 +35,13 @@ cli_runs_view.register(app)
 
 
 class Form(enum.StrEnum):
-    """What runs can be exported to; the same as `trajectories.export.FORMS`, which takes long to import."""
+    """What runs can be exported to: `trajectories.export.FORMS`, which takes long to import, or the page of a run."""
 
     trl = "trl"
     verl = "verl"
     atif = "atif"
     csv = "csv"
+    html = "html"
 
 
 class Status(enum.StrEnum):
@@ -193,18 +194,33 @@ def export(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="The file to write; for atif a folder.", show_default=False)
     ],
-    to: Annotated[Form, typer.Option("--to", help="The form: of TRL, of verl, of Harbor (ATIF), or a table.")],
+    to: Annotated[
+        Form, typer.Option("--to", help="The form: of TRL, of verl, of Harbor (ATIF), a table, or the page of one run.")
+    ],
     folder: Folder = Path(DEFAULT_FOLDER),
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Of html: its id, or how it begins; `last`.", show_default=False),
+    ] = None,
     status: OfStatus = None,
     policy: OfPolicy = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write the runs for another tool."""
+    """Write the runs for another tool, or one as a page that opens in any browser and holds no secrets.
+
+    \b
+    polyroute runs export run.html --to html --run last
+    """
     from router_graph import cli_runs_print
     from router_graph.trajectories.damage import LogReport
     from router_graph.trajectories.export import export as write
 
     report = LogReport()
+    if (to is Form.html) != (run is not None):
+        raise typer.BadParameter("the page of a run wants both --to html and --run RUN.", param_hint="--run")
+    if run is not None:
+        cli_runs_view.write_page(_the_run(folder, run, report), folder, path, overwrite=overwrite)
+        return
     runs = _runs(folder, report, _chosen(status, policy, None))
     cli_runs_print.note_export(write(runs, to.value, path, overwrite=overwrite))
     cli_runs_print.note_damage(report)

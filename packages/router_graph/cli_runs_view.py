@@ -6,15 +6,20 @@ import contextlib
 import os
 import socket
 import webbrowser
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from kb_tools.cli_command import PlainCommand
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from router_graph.settings_live import Router
+    from router_graph.trajectories.records import RunRecord
 
 DEFAULT_PORT = 2025
 TOKEN_VARIABLE = "POLYROUTE_TOKEN"
@@ -43,7 +48,12 @@ def view(
         ),
     ] = None,
     mote: Annotated[
-        Path | None, typer.Option("--mote", metavar="FOLDER", help="Where tables of experts are, to show as heat maps.")
+        Path | None,
+        typer.Option(
+            "--mote",
+            metavar="FOLDER",
+            help="Where tables of experts are, to show as heat maps; by default beside the runs.",
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -53,7 +63,8 @@ def view(
 ) -> None:
     """Look at the runs in the browser: a table of runs, each run step by step, each step with all its options.
 
-    Beyond this machine it is served with a token alone: POLYROUTE_TOKEN.
+    With a router.yaml, or with knowledge bases in polyroute-kb, questions can be asked and steps forked there. Beyond
+    this machine it is served with a token alone: POLYROUTE_TOKEN.
 
     \b
     polyroute runs view --runs runs
@@ -71,28 +82,83 @@ def view(
     token = os.environ.get(TOKEN_VARIABLE) or None
     if not is_loopback(host) and token is None:
         raise LogError(
-            f"{host} is reachable for other machines, and runs hold what people asked; set a token in {TOKEN_VARIABLE}, "
-            "or listen on 127.0.0.1."
+            f"{host} is reachable for other machines, and runs hold what people asked; set a token in "
+            f"{TOKEN_VARIABLE}, or listen on 127.0.0.1."
         )
+    if folder is not None and not folder.exists():
+        raise LogError(f"There is no {folder}; give the folder that runs are recorded in, as in --runs runs.")
     hosts = LOOPBACK | {host.strip("[]").lower()} if is_loopback(host) else None
-    with contextlib.ExitStack() as open_things:
-        router: Router | None = None
-        log = folder or Path("runs")
-        if not log.exists() and folder is not None:
-            raise LogError(f"There is no {log}; give the folder that runs are recorded in, as in --runs runs.")
-        pages = viewer_app(log, router=router, mote=mote, token=token, hosts=hosts)
-        open_things.callback(pages.state.viewer.close)
-        app = Starlette(routes=[Mount("/app", pages), Route("/", lambda _: RedirectResponse("/app/"))])
-        listener = open_things.enter_context(_listening(host, port))
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(_listening(host, port))
+        router = _router(config, folder, opened)
+        log = folder or _log_of(router)
+        pages = viewer_app(log, router=router, mote=mote or log.absolute().parent, token=token, hosts=hosts)
+        opened.callback(pages.state.viewer.close)
+        app = Starlette(
+            routes=[Mount("/app", pages), Route("/", lambda _: RedirectResponse("/app/"))], lifespan=_both(pages)
+        )
         port = listener.getsockname()[1]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}/app/" + (f"#token={token}" if token else "")
+        bare = host.strip("[]")
+        address = f"http://{f'[{bare}]' if ':' in bare else bare}:{port}/app/"
+        address += f"#token={quote(token, safe='')}" if token else ""
         terminal.note(f"The runs of {log} are at {address} (Ctrl-C ends it).")
         if browser:
             webbrowser.open(address)
-        config_ = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1
-        )
-        uvicorn.Server(config_).run(sockets=[listener])
+        uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1)
+        ).run(sockets=[listener])
+
+
+def write_page(run: RunRecord, folder: Path, path: Path, *, overwrite: bool) -> None:
+    """The page of a run as one file. Raises `LogError` where it is there already, or cannot be written."""
+    from kb_tools import terminal
+    from router_graph.trajectories.shards import LogError
+    from router_graph.viewer.viewer import page_of_record
+
+    if path.exists() and not overwrite:
+        raise LogError(f"{path} is there already; name another, or allow to overwrite it.")
+    try:
+        path.write_text(page_of_record(run, folder), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise LogError(f"{path} cannot be written ({error.strerror}); name another.") from None
+    terminal.note(f"The run {run.run_id} was written to {path}; it opens in any browser.")
+
+
+def _router(config: Path | None, folder: Path | None, opened: contextlib.ExitStack) -> Router | None:
+    """The router to ask and fork with; None where there are no settings and nobody to ask."""
+    from kb_tools import terminal
+    from router_graph.errors import RouterError
+    from router_graph.settings import DEFAULT_FILE, FILE_VARIABLE
+    from router_graph.settings_live import load_router
+
+    is_told = config is not None or os.environ.get(FILE_VARIABLE) or Path(DEFAULT_FILE).exists()
+    is_there = any(Path(one).exists() for one in ("polyroute-kb", "pool.yaml"))
+    if not (is_told or is_there or any(os.environ.get(one) for one in ("POLYROUTE_KB", "POLYROUTE_POOL"))):
+        return None
+    try:
+        # The viewer records what it starts, into the log that it shows.
+        return opened.enter_context(load_router(config, **({} if folder is None else {"runs": "none"})))
+    except RouterError as error:
+        if config is not None:
+            raise
+        terminal.note(f"Nobody can be asked in the viewer: {error}")
+        return None
+
+
+def _log_of(router: Router | None) -> Path:
+    """Where the router records; `runs` where it does not."""
+    return Path("runs") if router is None or router.recorder is None else router.recorder.writer.folder
+
+
+def _both(pages: Starlette) -> Any:
+    """The lifespan of what is mounted: Starlette runs that of the outer application alone."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with pages.router.lifespan_context(pages):
+            yield
+
+    return lifespan
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -22,8 +22,8 @@ class Guard:
 
     Without it, any web page could reach a server on loopback: by a request from the page's own origin, or under a name
     that its owner lets point to 127.0.0.1 (DNS rebinding). `hosts` are the names by which the server may be asked, None
-    for any; `origins` the web pages that may ask, and with `own_pages` those of the server itself. The token is compared
-    in constant time, and never logged.
+    for any; `origins` the web pages that may ask, and with `own_pages` the server's own too. The token is compared in
+    constant time, and never logged.
     """
 
     def __init__(

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+import sqlite3
 from typing import Any
 
+from router_graph.viewer.filter_fields import FIELDS, Field
+from router_graph.viewer.heat_maps import tables_in
+from router_graph.viewer.one_file import version_here
 from router_graph.viewer.viewer import SOON_S, Viewer
+
+_COMPLETED = (
+    "status",
+    "stop",
+    "policy",
+    "protocol",
+    "step.kb",
+    "step.llm",
+    "step.target",
+    "step.status",
+    "step.forced",
+)
+_MOST_VALUES = 30
 
 
 def about(viewer: Viewer) -> dict[str, Any]:
@@ -13,9 +29,10 @@ def about(viewer: Viewer) -> dict[str, Any]:
     viewer.index.wake(SOON_S)
     with viewer.index.read() as db:
         runs = db.execute("SELECT count(*) FROM runs").fetchone()[0]
+        values = {name: {"values": _values(db, FIELDS[name])} for name in _COMPLETED}
         policies = [one[0] for one in db.execute("SELECT DISTINCT policy FROM runs WHERE policy != '' ORDER BY policy")]
     return {
-        "version": _version(),
+        "version": version_here(),
         "log": str(viewer.log),
         "record": f'polyroute ask "…" --record {viewer.log}',
         "runs": runs,
@@ -25,19 +42,26 @@ def about(viewer: Viewer) -> dict[str, Any]:
         "can": {"ask": False, "fork": False, "label": False},
         "policies": policies,
         "router": None,
-        "mote": [],
-        "fields": [],
+        "mote": sorted(tables_in(viewer.mote)),
+        "fields": [
+            {"name": one.name, "of": one.of, "kind": one.kind, "help": one.help} | values.get(one.name, {})
+            for one in FIELDS.values()
+        ],
     }
+
+
+def _values(db: sqlite3.Connection, field: Field) -> list[str]:
+    """What a field is filled in with, the most frequent first."""
+    table = "runs r" if field.of == "run" else "acts a"
+    return [
+        one[0]
+        for one in db.execute(
+            f"SELECT {field.column} v FROM {table} WHERE v != '' GROUP BY v ORDER BY count(*) DESC LIMIT {_MOST_VALUES}"
+        )
+    ]
 
 
 def indexing(viewer: Viewer) -> dict[str, float] | None:
     """How much of the log is indexed; None where all of it is."""
     share = viewer.index.share
     return None if share is None else {"share": round(share, 3)}
-
-
-def _version() -> str:
-    try:
-        return version("polyroute")
-    except PackageNotFoundError:
-        return ""

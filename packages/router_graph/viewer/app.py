@@ -18,16 +18,16 @@ from starlette.routing import BaseRoute, Mount, Route
 from mote_backend.serving.guard import LOOPBACK, Guard
 from router_graph.errors import RouterError
 from router_graph.trajectories.shards import as_json
-from router_graph.viewer import about
+from router_graph.viewer import about, reading
 from router_graph.viewer.borders import Headers, OnlyOurs
+from router_graph.viewer.filters import where
 from router_graph.viewer.listing import MOST, page
 from router_graph.viewer.problems import Problem
-from router_graph.viewer.viewer import SOON_S, Viewer
+from router_graph.viewer.viewer import SOON_S, STATIC, Viewer
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router
 
-STATIC = Path(__file__).parent / "static"
 _NAME = re.compile(r"[a-z_]+\.(js|css|svg)")
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -89,14 +89,18 @@ def _routes(viewer: Viewer) -> list[BaseRoute]:
         viewer.index.wake(SOON_S)
         given = request.query_params
         offset, limit = _whole(given.get("offset", "0"), "offset"), _whole(given.get("limit", "100"), "limit")
+        condition, values = where(given.get("filter", ""))
         with viewer.index.read() as db:
-            total, rows = page(db, "1", [], sort=given.get("sort") or "-at", offset=offset, limit=min(limit, MOST))
+            total, rows = page(
+                db, condition, values, sort=given.get("sort") or "-at", offset=offset, limit=min(limit, MOST)
+            )
         return {"total": total, "offset": offset, "runs": rows, "indexing": about.indexing(viewer)}
 
     return [
         Route("/about", got(lambda _: about.about(viewer))),
         Route("/runs", got(runs)),
         Route("/runs/{id}", got(lambda request: viewer.details(request.path_params["id"]))),
+        *reading.routes(viewer),
     ]
 
 

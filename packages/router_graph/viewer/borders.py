@@ -1,4 +1,4 @@
-"""The borders of the viewer: what every answer says to the browser, and what a request that changes something must be."""
+"""The borders of the viewer: what every answer tells the browser, and what may ask for changes."""
 
 from __future__ import annotations
 

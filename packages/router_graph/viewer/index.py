@@ -7,6 +7,7 @@ Requests read what is there already, and wait for nothing.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import shutil
@@ -25,7 +26,7 @@ from router_graph.trajectories.records import RunRecord
 from router_graph.trajectories.shards import LogError, shards_in
 from router_graph.viewer import schema
 from router_graph.viewer.beside import BESIDE, Refresh
-from router_graph.viewer.shard_taking import put_together, take
+from router_graph.viewer.shard_lines import lines_since, put_together
 from router_graph.viewer.summary import Summary, summary_of
 
 _logger = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ _RUNS = 200
 """Of a compacted log."""
 _TORN_AFTER_S = 60.0
 """A last line without its end is torn where its shard has not grown for so long; before, it is being written."""
+
+_UNFIT = (LogError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_UNFIT += (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # type: ignore[assignment]
+"""What lines raise that are whole and yet make no run: some other program wrote them."""
 
 Changed = Callable[[set[str]], None]
 
@@ -223,17 +228,19 @@ class Index:
         yield from _shards(self.beside / "forks", is_fork=True)
 
     def _take_all(self, db: sqlite3.Connection, file: _File) -> None:
+        take = _Compacted(file).take if file.path.name == NAME else _take_lines
+        size = _RUNS if file.path.name == NAME else _BYTES
         while not self._closed:
             before = self._left
             db.execute("BEGIN IMMEDIATE")  # another viewer of this log may be at it too
             try:
-                is_more, changed = (_take_compacted if file.path.name == NAME else _take_lines)(db, file)
+                is_more, changed = take(db, file)
                 done = int(db.execute("SELECT done FROM shards WHERE path = ?", [str(file.path)]).fetchone()[0])
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
-            self._left = max(0, min(before, self._left - _BYTES)) if is_more else max(0, self._left)
+            self._left = max(0, min(before, self._left - size)) if is_more else max(0, self._left)
             self._tell(changed)
             if not is_more:
                 if done < file.size and time.time() - file.written > _TORN_AFTER_S:
@@ -289,17 +296,17 @@ def _shard(db: sqlite3.Connection, file: _File) -> sqlite3.Row:
 def _take_lines(db: sqlite3.Connection, file: _File) -> tuple[bool, set[str]]:
     """Whether there is more, and the runs that grew."""
     shard = _shard(db, file)
-    taken = take(file.path, shard["done"], _BYTES)
+    taken = lines_since(file.path, shard["done"], _BYTES)
     damaged = taken.damaged
     for run, lines in taken.lines.items():
         earlier = _places(db, run)
         try:
             record = put_together(run, earlier, [line for _, line in lines])
-            summary = summary_of(record, max(line["at"] for _, line in lines), is_fork=file.is_fork)
-        except (LogError, KeyError, TypeError, ValueError, AttributeError):
+            keep(db, summary_of(record, max(line["at"] for _, line in lines), is_fork=file.is_fork))
+        except _UNFIT:
+            db.execute("DELETE FROM runs WHERE id = ?", [run])
             damaged += 1
             continue
-        _keep(db, summary)
         db.executemany("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", [(run, shard["id"], at) for at, _ in lines])
     db.execute("UPDATE shards SET done = ?, damaged = damaged + ? WHERE id = ?", [taken.end, damaged, shard["id"]])
     return taken.end - shard["done"] >= _BYTES, set(taken.lines)
@@ -314,19 +321,27 @@ def _places(db: sqlite3.Connection, run: str) -> dict[Path, list[int]]:
     return places
 
 
-def _take_compacted(db: sqlite3.Connection, file: _File) -> tuple[bool, set[str]]:
-    """The same of a compacted log: `done` counts runs."""
-    shard, folder = _shard(db, file), file.path.parent
-    changed, done = set[str](), shard["done"]
-    for part, record in _runs_from(folder, manifest_of(folder), done):
-        _keep(db, summary_of(record, record.ended_at or record.at, is_fork=False))
-        db.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", (record.run_id, shard["id"], part))
-        changed.add(record.run_id)
-        if len(changed) >= 5 * _RUNS:
-            break
-    done += len(changed)
-    db.execute("UPDATE shards SET done = ? WHERE id = ?", [done, shard["id"]])
-    return done < file.size and bool(changed), changed
+class _Compacted:
+    """Takes the runs of a compacted log, a few at a time; `done` of its shard counts runs."""
+
+    def __init__(self, file: _File) -> None:
+        self._file = file
+        self._runs: Iterator[tuple[int, RunRecord]] | None = None
+        self._at = 0
+
+    def take(self, db: sqlite3.Connection, file: _File) -> tuple[bool, set[str]]:
+        """Whether there is more, and the runs that came."""
+        shard = _shard(db, file)
+        if self._runs is None or self._at != shard["done"]:  # another viewer went on meanwhile
+            folder = file.path.parent
+            self._runs, self._at = _runs_from(folder, manifest_of(folder), shard["done"]), shard["done"]
+        taken = list(itertools.islice(self._runs, _RUNS))
+        for part, record in taken:
+            keep(db, summary_of(record, record.ended_at or record.at, is_fork=False))
+            db.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", (record.run_id, shard["id"], part))
+        self._at += len(taken)
+        db.execute("UPDATE shards SET done = ? WHERE id = ?", [self._at, shard["id"]])
+        return len(taken) == _RUNS, {record.run_id for _, record in taken}
 
 
 def _runs_from(folder: Path, manifest: Manifest, start: int) -> Iterator[tuple[int, RunRecord]]:
@@ -335,14 +350,12 @@ def _runs_from(folder: Path, manifest: Manifest, start: int) -> Iterator[tuple[i
         if start >= part["runs"]:
             start -= part["runs"]
             continue
-        for record in read_part(folder, part):
-            if start > 0:
-                start -= 1
-                continue
-            yield number, record
+        yield from ((number, record) for record in itertools.islice(read_part(folder, part), start, None))
+        start = 0
 
 
-def _keep(db: sqlite3.Connection, summary: Summary) -> None:
+def keep(db: sqlite3.Connection, summary: Summary) -> None:
+    """Write the rows of a run, in the place of those that there are."""
     row = {**summary.run, "path": json.dumps(summary.run["path"])}
     _insert(db, "runs", [row])
     db.execute("DELETE FROM acts WHERE run = ?", [row["id"]])

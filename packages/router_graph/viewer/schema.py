@@ -46,7 +46,7 @@ def index_path(log: Path) -> Path:
     return platformdirs.user_cache_path("polyroute") / "viewer" / f"{name}.sqlite"
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path | str) -> sqlite3.Connection:
     """A connection with the functions that filters use. Each thread has its own."""
     made = sqlite3.connect(path, timeout=30, isolation_level=None)
     made.row_factory = sqlite3.Row
@@ -87,11 +87,16 @@ def make(path: Path) -> None:
     with contextlib.closing(connect(path)) as db:
         db.execute("BEGIN IMMEDIATE")
         if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            for statement in TABLES.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={VERSION}")
+            create(db)
         db.execute("COMMIT")
     path.chmod(0o600)
+
+
+def create(db: sqlite3.Connection) -> None:
+    """The tables, where there are none."""
+    for statement in TABLES.split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version={VERSION}")
 
 
 def throw_away(path: Path) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from router_graph.trajectories.records import RunRecord
+from router_graph.viewer import schema
+from router_graph.viewer.beside import BESIDE
 from router_graph.viewer.details import details_of
-from router_graph.viewer.index import Index
+from router_graph.viewer.index import Index, keep
 from router_graph.viewer.listing import rows_named
-from router_graph.viewer.problems import no_run
+from router_graph.viewer.one_file import about_export, one_file
+from router_graph.viewer.pictures import picture
+from router_graph.viewer.problems import Problem, no_run
+from router_graph.viewer.summary import summary_of
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router
 
+STATIC = Path(__file__).parent / "static"
 SOON_S = 0.05
 """How long a request waits for what was written just now."""
 
@@ -57,13 +65,34 @@ class Viewer:
             raise no_run(run)
         return rows[0]
 
-    def details(self, run: str) -> dict[str, Any]:
-        """All that the run's page shows. Raises `Problem`, `LogError`."""
+    def details(self, run: str, *, inline: bool = False) -> dict[str, Any]:
+        """All that the run's page shows, with its pictures in it or their addresses. Raises `Problem`, `LogError`."""
         record = self.read(run)
         with self.index.read() as db:
             rows = rows_named(db, [run])
-            return details_of(record, rows[0] if rows else {}, db, self._image_of)
+            return details_of(record, rows[0] if rows else {}, db, self._inlined if inline else self._image_of)
+
+    def page_of(self, run: str) -> str:
+        """The run's page as one HTML file, without secrets. Raises `Problem`, `LogError`."""
+        return one_file(STATIC, about_export(), self.details(run, inline=True))
 
     def _image_of(self, kb: str, doc_id: str) -> str | None:
-        has_it = self.router is not None and any(one.name == kb for one in self.router.resources.knowledge.values())
+        has_it = self.router is not None and kb in self.router.resources.knowledge
         return f"api/images/{quote(kb, safe='')}/{quote(doc_id, safe='')}" if has_it else None
+
+    def _inlined(self, kb: str, doc_id: str) -> str | None:
+        try:
+            return f"data:image/png;base64,{base64.b64encode(picture(self.router, kb, doc_id)).decode()}"
+        except Problem:
+            return None
+
+
+def page_of_record(run: RunRecord, log: Path) -> str:
+    """The page of a run of a log as one HTML file, without the log's index. Its scores and labels are in it."""
+    with contextlib.closing(schema.connect(":memory:")) as db:
+        schema.create(db)
+        keep(db, summary_of(run, run.ended_at or run.at, is_fork=False))
+        for refresh in BESIDE:
+            refresh(db, log.parent if log.is_file() else log)
+        details = details_of(run, rows_named(db, [run.run_id])[0], db, lambda kb, doc_id: None)
+    return one_file(STATIC, about_export(), details)

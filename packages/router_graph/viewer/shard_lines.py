@@ -28,7 +28,7 @@ class Taken:
     damaged: int = 0
 
 
-def take(path: Path, start: int, most: int) -> Taken:
+def lines_since(path: Path, start: int, most: int) -> Taken:
     """The whole lines from a byte on, until `most` bytes are read. A last line without its end is still being written.
 
     Raises `OSError`.

@@ -1,0 +1,61 @@
+"""What changes in a log, told to the pages that are open: server-sent events, while somebody listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from router_graph.trajectories.shards import as_json
+from router_graph.viewer.about import indexing
+
+if TYPE_CHECKING:
+    from router_graph.viewer.viewer import Viewer
+
+BEAT_S = 15.0
+"""After so long without news a comment is sent, so that a connection that is gone is found out."""
+_MOST = 500
+"""Runs that one event names; where more have changed, it names none and says so."""
+
+
+async def events(viewer: Viewer) -> AsyncIterator[bytes]:
+    """`changed` with the runs that grew, and `indexing` with how much of the log is indexed. News wait for a slow
+    listener, and are told together."""
+    loop, news, fresh = asyncio.get_running_loop(), set[str](), asyncio.Event()
+
+    def heard(runs: set[str]) -> None:
+        news.update(runs)
+        fresh.set()
+
+    end = viewer.index.listen(lambda runs: loop.call_soon_threadsafe(heard, runs))
+    told = indexing(viewer)
+    try:
+        yield event("indexing", told)
+        while True:
+            try:
+                await asyncio.wait_for(fresh.wait(), BEAT_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            fresh.clear()
+            runs, now = sorted(news), indexing(viewer)
+            news.clear()
+            if now != told:
+                told = now
+                yield event("indexing", told)
+            total = await asyncio.to_thread(_total, viewer)
+            yield event(
+                "changed", {"runs": runs if len(runs) <= _MOST else [], "all": len(runs) > _MOST, "total": total}
+            )
+    finally:
+        end()
+
+
+def event(name: str, data: object) -> bytes:
+    """As server-sent events have it. JSON has no line breaks."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), as_json(data))
+
+
+def _total(viewer: Viewer) -> int:
+    with viewer.index.read() as db:
+        return int(db.execute("SELECT count(*) FROM runs").fetchone()[0])
