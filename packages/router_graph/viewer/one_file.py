@@ -31,6 +31,8 @@ def one_file(static: Path, about: Mapping[str, Any], run: Mapping[str, Any]) -> 
     style = "\n".join((static / name).read_text(encoding="utf-8") for name in _STYLE.findall(page))
     entry = _SCRIPT.search(page)
     script = "" if entry is None else bundle(static, entry[1])
+    if "</script" in script or "</style" in style:
+        raise ValueError("The viewer's own files hold an end tag, which would end them in a page.")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
