@@ -26,6 +26,10 @@ from router_graph.resources import Resources
 from router_graph.rules import Exclusion
 from router_graph.state import RouterInput, RouterOutput, RouterState
 
+Graph = StateGraph[RouterState, RouterContext, RouterInput, RouterOutput]
+AFTER_THINK = ["think", "route_to_kb", "route_to_llm", "finish"]
+"""Where a step goes on."""
+
 
 class _State(RouterState, total=False):
     """The input of a turn lasts until it has begun: what could not be asked must not be asked in place of the next."""
@@ -44,7 +48,7 @@ def build_router_graph(
     exclusions: Iterable[Exclusion] = (),
     defaults: RouterContext | None = None,
     accounts: Accounts | None = None,
-) -> StateGraph[RouterState, RouterContext, RouterInput, RouterOutput]:
+) -> Graph:
     """The graph, not compiled: the app chooses its checkpointer and store. `Resources` has the arguments.
 
     Raises `RouterError` for what cannot be used.
@@ -62,12 +66,19 @@ def build_router_graph(
             defaults=defaults,
             accounts=accounts,
         )
-    graph = StateGraph(_State, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput)
-    for core in (begin, think, route_to_kb, route_to_llm, finish):
-        graph.add_node(core.__name__, Node(core, resources, core.__name__))
+    graph = without_beginning(resources)
+    graph.add_node("begin", Node(begin, resources, "begin"))
     graph.add_edge(START, "begin")
     graph.add_edge("begin", "think")
-    graph.add_conditional_edges("think", AfterThink(), ["think", "route_to_kb", "route_to_llm", "finish"])
+    return graph
+
+
+def without_beginning(resources: Resources) -> Graph:
+    """The graph from its first thought on. What it begins with is yours to add."""
+    graph = StateGraph(_State, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput)
+    for core in (think, route_to_kb, route_to_llm, finish):
+        graph.add_node(core.__name__, Node(core, resources, core.__name__))
+    graph.add_conditional_edges("think", AfterThink(), AFTER_THINK)
     graph.add_edge("route_to_kb", "think")
     graph.add_edge("route_to_llm", "think")
     graph.add_edge("finish", END)

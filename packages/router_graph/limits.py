@@ -14,6 +14,8 @@ from router_graph.view import View
 
 ANSWER_SHARE = 0.2
 """Of the money and the tokens of a turn: what only its answer may use, where a model writes it."""
+BEFORE = "before"
+"""Among the settings of a fork: `usd` and `tokens` that the run had spent when it was forked."""
 MOST_MALFORMED = 3
 """Replies in a row that are no action."""
 MOST_REPEATS = 2
@@ -25,12 +27,13 @@ _WORD = re.compile(r"\w+")
 
 
 def budget_of(settings: Mapping[str, Any], *, keeps_reserve: bool) -> Budget:
-    """The budget of a turn."""
+    """The budget of a turn; of a fork, without what was spent before it."""
     usd, tokens = settings["usd"], settings["tokens"]
     share = ANSWER_SHARE if keeps_reserve else 0.0
+    before = settings.get(BEFORE) or {"usd": 0.0, "tokens": 0}
     return Budget.model_construct(
-        usd=usd,
-        tokens=tokens,
+        usd=None if usd is None else usd - before["usd"],
+        tokens=None if tokens is None else tokens - before["tokens"],
         calls=None,
         seconds=None,
         answer_usd=share * (usd or 0.0),

@@ -22,6 +22,8 @@ from router_graph.view import View
 
 _NOBODY = Runtime().stream_writer
 """What LangGraph gives a node where nobody streams `custom`."""
+PINNED = "the thread is pinned to "
+"""How the reason begins why an option is masked that a thread's pin leaves out."""
 
 
 class Turn:
@@ -110,7 +112,7 @@ class Turn:
             elif key in settings["exclude"]:
                 reason = "excluded from this turn"
             elif pin and key != pin:
-                reason = f"{'this turn' if settings['route'] else 'the thread'} is pinned to {pin}"
+                reason = f"this turn is pinned to {pin}" if settings["route"] else f"{PINNED}{pin}"
             else:
                 reason = self._absent(kind, name) or self.forbidden(kind, name) or self._too_dear(option["usd"], left)
             if reason is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from router_graph import forking
 from router_graph.actions import Malformed, Note, action_from_dict
 from router_graph.trajectories.records import RunRecord, StepRecord
 from router_graph.trajectories.views import view_at
@@ -52,12 +53,15 @@ def samples(
 
     Recorded tokens are taken where they were made by this tokenizer; else the action is written anew. What is left out
     is counted in `left`: replies of several routes, replies that are no action, steps whose routes have not come back,
-    answers that were forced out of the policy's hands, and what is longer than `most_tokens`.
+    answers that were forced out of the policy's hands, of forks what the policy did not do there, and what is longer
+    than `most_tokens`.
     """
     left = left or Left()
     for run in runs:
+        taken_over = forking.steps_taken_over(run)
         for record in run.steps:
-            if (reason := _unfit(record)) is not None:
+            is_own = record.number > taken_over and record.step["decision"]["policy"] != forking.POLICY
+            if (reason := _unfit(record) if is_own else "of a fork up to where it was forked") is not None:
                 left.counts[reason] += 1
                 continue
             sample = _sample(run, record, view_at(run, record.number), rendering)
