@@ -11,6 +11,7 @@ from router_training.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from router_graph.trajectories.records import RunRecord
+    from router_training.labelled import Labels
     from router_training.recipe import OfflineRecipe
     from router_training.rewards.gold import Questions
     from router_training.rewards.scoring import RewardRecord
@@ -88,6 +89,23 @@ def scores_of(path: Path) -> list[RewardRecord]:
     from router_training.rewards.saved import load
 
     return list(load(path))
+
+
+def labels_of(folder: Path) -> Labels:
+    """What people said of steps. Lines that are none are told. Raises `DataError` where nobody said anything."""
+    from kb_tools import terminal
+    from router_graph.trajectories.damage import LogReport
+    from router_graph.trajectories.labels import read_labels
+    from router_training.labelled import Labels
+
+    report = LogReport()
+    found = read_labels(folder, report=report)
+    if report.damaged:
+        lines = f"{report.damaged:,} line{'' if report.damaged == 1 else 's'}"
+        terminal.note(f"{lines} of the labels could not be read; the first is {report.damages[0]}.")
+    if not found:
+        raise DataError(f"There are no labels in {folder}; give some in the viewer: polyroute runs view.")
+    return Labels.read(found)
 
 
 def about_scores(path: Path) -> dict[str, Any]:

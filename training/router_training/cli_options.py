@@ -34,6 +34,15 @@ Scores = Annotated[
         show_default=False,
     ),
 ]
+LabelsFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FOLDER",
+        help="Learn from what people said of steps in the viewer, as in RUNS/labels; with --scores, from both.",
+        show_default=False,
+    ),
+]
 ModelFolder = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="FOLDER", help="The model to train, with its tokenizer.", show_default=False),

@@ -12,7 +12,16 @@ import typer
 
 from kb_tools.cli_command import PlainCommand
 from router_training import cli_options as options
-from router_training.cli_options import AsJSON, ModelFolder, Overrides, RecipeFile, Retokenize, Runs, Scores
+from router_training.cli_options import (
+    AsJSON,
+    LabelsFolder,
+    ModelFolder,
+    Overrides,
+    RecipeFile,
+    Retokenize,
+    Runs,
+    Scores,
+)
 from router_training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,6 +51,7 @@ def build(
     overrides: Overrides = None,
     model: ModelFolder = None,
     scores: Scores = None,
+    labels: LabelsFolder = None,
     config: RecipeFile = None,
     retokenize: Retokenize = False,
     out: options.SamplesOut = None,
@@ -53,11 +63,13 @@ def build(
 
     polyroute train build runs --model base objective.method=dpo --out samples.jsonl
 
+    polyroute train build runs --model base --labels runs/labels
+
     The same decisions, scores and states as the methods see them. --out writes them for other tools.
     """
     from router_training import cli_samples_print
 
-    given = samples_of(runs, model, scores, config, overrides or (), None, retokenize=retokenize)
+    given = samples_of(runs, model, scores, config, overrides or (), None, retokenize=retokenize, labels=labels)
     if out is not None:
         _write(given.prepared, out)
     cli_samples_print.show(given, as_json=as_json)
@@ -77,6 +89,7 @@ def samples_of(
     *,
     retokenize: bool = False,
     imitate: bool = False,
+    labels: Path | None = None,
 ) -> Given:
     """Read, check and render. Nothing is computed by a model. Raises `TrainingError`."""
     from router_training import cli_log, cli_print
@@ -86,24 +99,30 @@ def samples_of(
     from router_training.trainers.config import RewardChoice
 
     recipe = read_recipe(OfflineRecipe, config, overrides, method=method)
-    paths = [] if imitate else cli_log.scores_paths(runs, scores, recipe)
+    said = None if labels is None else cli_log.labels_of(labels)
+    by_scores = not imitate and (said is None or scores is not None)
+    paths = cli_log.scores_paths(runs, scores, recipe) if by_scores else []
     told = [cli_log.about_scores(path) for path in paths]
     about = told[0] if told else {}
     if about.get("version"):
         whole = str(told[1].get("version", "")) if len(told) > 1 else ""
         chosen = RewardChoice(version=str(about["version"]), whole=whole)
         recipe = recipe.model_copy(update={"reward": chosen})
+    if said is not None:
+        version = "+".join(filter(None, ("labels", about.get("version"))))
+        recipe = recipe.model_copy(update={"reward": recipe.reward.model_copy(update={"version": version})})
     tokenizer = tokenizer_of(model)
     rendering = Rendering(tokenizer, protocol_of(recipe.policy.protocol), recipe.policy.thinks)
     with cli_print.progress("runs") as tick:
         found = prepared(
             cli_print.ticking(cli_log.Log(runs), tick),
-            None if imitate else [one for path in paths for one in cli_log.scores_of(path)],
+            [one for path in paths for one in cli_log.scores_of(path)] if by_scores else None,
             rendering,
             recipe,
             tokenizer=_fingerprint(str(model)),
             weights=_weights(str(model), recipe),
             retokenize=retokenize,
+            labels=said,
         )
     _check_context(found, str(model))
     return Given(recipe, found, tokenizer, about)

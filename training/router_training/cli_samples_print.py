@@ -27,6 +27,9 @@ def show(given: Given, *, as_json: bool = False) -> None:
     facts["steps"] = len(steps)
     facts["steps_with_known_chance"] = sum(one.step["decision"]["propensity"] is not None for one in steps)
     facts["held_out_runs"] = len(given.prepared.held)
+    if (labels := given.prepared.labels) is not None:
+        facts["labels"] = labels.counts(given.prepared.trained)
+        facts["labels_held_out"] = sum(labels.counts(given.prepared.held).values())
     facts["left_out"] = dict(given.prepared.left.counts.most_common())
     picked = shown(made)
     if as_json:
@@ -55,6 +58,7 @@ def print_facts(facts: dict[str, Any], version: str) -> None:
             "longest": f"{facts['longest']:,} tokens",
             "an epoch": f"{facts['updates_per_epoch']:,} updates",
             "held out": f"{facts['held_out_runs']:,} runs of other questions",
+            "labels": _labels(facts) if "labels" in facts else None,
         }
     )
     out.print()
@@ -62,6 +66,11 @@ def print_facts(facts: dict[str, Any], version: str) -> None:
     terminal.print_rows(("decision", "how often", "mean reward"), rows, most=len(rows))
     for why, count in facts["left_out"].items():
         terminal.note(f"Left out: {count:,} {why}.")
+
+
+def _labels(facts: dict[str, Any]) -> str:
+    told = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(facts["labels"].items())) or "none"
+    return f"{told}; {facts['labels_held_out']:,} of questions that are held out"
 
 
 def _print_lesson(one: Lesson, given: Given, title: str) -> None:

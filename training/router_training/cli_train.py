@@ -14,6 +14,7 @@ from kb_tools.cli_command import PlainCommand
 from router_training.cli_options import (
     AsJSON,
     DryRun,
+    LabelsFolder,
     ModelFolder,
     Out,
     Overrides,
@@ -36,7 +37,7 @@ METHODS = {
 
     polyroute train rft runs --model base --dry-run
 
-    It needs scores, and neither token ids nor log-probs.
+    It needs scores, or labels, and neither token ids nor log-probs.
     """,
     "awr": """Imitate all decisions, the better ones more (advantage-weighted regression).
 
@@ -48,13 +49,15 @@ METHODS = {
 
     polyroute train dpo runs --model base --out policy objective.margin=0.2
 
-    It needs scores, and states in which different things were tried.
+    polyroute train dpo runs --model base --out policy --labels runs/labels
+
+    It needs scores, or labels, and states in which different things were tried.
     """,
     "kto": """Tell good decisions from bad ones, without pairs (Kahneman-Tversky optimisation).
 
     polyroute train kto runs --model base --out policy objective.above=0.5
 
-    It needs scores, good ones and bad ones.
+    It needs scores, or labels, good ones and bad ones.
     """,
     "offline-grpo": """Policy gradient on a log, clipped around the policy itself, ended where the log tells no more.
 
@@ -81,6 +84,7 @@ def _command(method: str) -> Callable[..., None]:
         model: ModelFolder = None,
         out: Out = None,
         scores: Scores = None,
+        labels: LabelsFolder = None,
         config: RecipeFile = None,
         retokenize: Retokenize = False,
         resume: Resume = False,
@@ -129,6 +133,7 @@ def _train(method: str, params: dict[str, Any], *, imitate: bool = False) -> Non
         method,
         retokenize=params["retokenize"],
         imitate=imitate,
+        labels=params.get("labels"),
     )
     if params["dry_run"]:
         from kb_tools import terminal

@@ -17,6 +17,7 @@ from router_training.data.rendering import Rendering
 from router_training.data.samples import Left, check_ratios, check_tokens, samples
 from router_training.data.splits import check_apart, split
 from router_training.errors import DataError
+from router_training.labelled import Labels
 from router_training.recipe import OfflineRecipe, Split
 from router_training.rewards.scoring import RewardRecord
 from router_training.trainers.config import Credit, OfflineGrpo
@@ -38,6 +39,8 @@ class Prepared:
     """Runs of the questions that are kept back."""
     shown: list[Judged]
     """Some of their decisions, to see the loss on."""
+    labels: Labels | None = None
+    """What people said of steps, where that counts."""
 
 
 def prepared(
@@ -49,10 +52,12 @@ def prepared(
     tokenizer: str = "",
     weights: str = "",
     retokenize: bool = False,
+    labels: Labels | None = None,
 ) -> Prepared:
     """Split the questions, render each decision to train on, and join it with its score.
 
-    Without `scores` each decision counts 1: all are to be imitated. `tokenizer` and `weights` are the fingerprints of
+    Without `scores` each decision counts 1: all are to be imitated. With `labels`, what people said of a step counts in
+    place of its score; without scores, of these steps alone. `tokenizer` and `weights` are the fingerprints of
     those that are used, if they are known. Raises `DataError`, and `TokensError` where the log's tokens are of another
     tokenizer and it is not to be tokenized anew, or the method needs log-probs and those are not of these weights.
     """
@@ -67,28 +72,47 @@ def prepared(
         for run in trained:
             check_tokens(run, tokenizer)
     left = Left()
-    judged = _judged(trained, scores, rendering, recipe, left)
+    judged = _judged(trained, scores, labels, rendering, recipe, left)
     if not judged:
         raise DataError(f"There is no sample to train on: left out are {left}.")
     if isinstance(recipe.objective, OfflineGrpo):
         check_ratios([one.sample for one in judged], weights)
     is_shown = held and recipe.trl.get("eval_strategy") != "no"
     some = _some_of(held, retokenize=retokenize) if is_shown else []
-    shown = attempted(lambda: _judged(some, scores, rendering, recipe, Left())) if some else []
-    return Prepared(judged, left, trained, held, list(shown))
+    shown = attempted(lambda: _judged(some, scores, labels, rendering, recipe, Left())) if some else []
+    return Prepared(judged, left, trained, held, list(shown), labels)
 
 
 def _judged(
     runs: Sequence[RunRecord],
     scores: Sequence[RewardRecord] | None,
+    labels: Labels | None,
     rendering: Rendering,
     recipe: OfflineRecipe,
     left: Left,
 ) -> list[Judged]:
-    made = samples(runs, rendering, most_tokens=recipe.data.most_tokens, left=left)
-    group = group_of(recipe.credit)
+    group, said = group_of(recipe.credit), list[Judged]()
+    if labels is not None:
+        said = labels.judged(
+            runs,
+            rendering,
+            group=group,
+            convention=recipe.credit.convention,
+            most_tokens=recipe.data.most_tokens,
+            only_done=isinstance(recipe.objective, OfflineGrpo),
+            left=left,
+        )
+        if scores is None:
+            return said
+    made = samples(
+        runs,
+        rendering,
+        most_tokens=recipe.data.most_tokens,
+        left=left,
+        without=() if labels is None else labels.of,
+    )
     if scores is not None:
-        return judge(
+        return said + judge(
             made,
             runs,
             scores,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,9 +47,15 @@ class Left:
 
 
 def samples(
-    runs: Iterable[RunRecord], rendering: Rendering, *, most_tokens: int | None = None, left: Left | None = None
+    runs: Iterable[RunRecord],
+    rendering: Rendering,
+    *,
+    most_tokens: int | None = None,
+    left: Left | None = None,
+    among: Container[tuple[str, int]] | None = None,
+    without: Container[tuple[str, int]] = (),
 ) -> Iterator[Sample]:
-    """The decisions of these runs, in order.
+    """The decisions of these runs, in order: those `among` the given (run_id, number), and not those of `without`.
 
     Recorded tokens are taken where they were made by this tokenizer; else the action is written anew. What is left out
     is counted in `left`: replies of several routes, replies that are no action, steps whose routes have not come back,
@@ -60,6 +66,9 @@ def samples(
     for run in runs:
         taken_over = forking.steps_taken_over(run)
         for record in run.steps:
+            place = run.run_id, record.number
+            if place in without or (among is not None and place not in among):
+                continue
             is_own = record.number > taken_over and record.step["decision"]["policy"] != forking.POLICY
             if (reason := _unfit(record) if is_own else "of a fork up to where it was forked") is not None:
                 left.counts[reason] += 1
