@@ -195,10 +195,11 @@ def policy_named(spec: str, *, pool: ModelPool | None = None, knowledge: Sequenc
         from router_graph.policies.chat import ChatPolicy
 
         return ChatPolicy.of(spec)
-    raise SettingsError(f"There is no policy {spec!r}; {_near(spec, _names(pool, knowledge))}")
+    raise SettingsError(f"There is no policy {spec!r}; {_near(spec, policy_names(pool, knowledge))}")
 
 
-def _names(pool: ModelPool | None, knowledge: Sequence[str]) -> list[str]:
+def policy_names(pool: ModelPool | None, knowledge: Sequence[str]) -> list[str]:
+    """The names that say all of a policy, where these sources are there."""
     plain = [name for name in POLICIES if name not in _ONLY_WITH_DETAIL]
     models = list(pool.cards) if pool is not None else []
     return list(dict.fromkeys([*plain, *(f"kb:{name}" for name in knowledge), *models]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from router_graph.viewer.acting import can, router_facts
 from router_graph.viewer.filter_fields import FIELDS, Field
 from router_graph.viewer.heat_maps import tables_in
 from router_graph.viewer.one_file import version_here
@@ -39,9 +40,9 @@ def about(viewer: Viewer) -> dict[str, Any]:
         "indexing": indexing(viewer),
         "damaged": viewer.index.damaged,
         "problem": viewer.index.problem,
-        "can": {"ask": False, "fork": False, "label": False},
+        "can": can(viewer),
         "policies": policies,
-        "router": None,
+        "router": router_facts(viewer),
         "mote": sorted(tables_in(viewer.mote)),
         "fields": [
             {"name": one.name, "of": one.of, "kind": one.kind, "help": one.help} | values.get(one.name, {})

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from mote_backend.serving.guard import LOOPBACK, Guard
 from router_graph.errors import RouterError
 from router_graph.trajectories.shards import as_json
-from router_graph.viewer import about, reading
+from router_graph.viewer import about, acting, reading
 from router_graph.viewer.borders import Headers, OnlyOurs
 from router_graph.viewer.filters import where
 from router_graph.viewer.listing import MOST, page
@@ -101,6 +101,7 @@ def _routes(viewer: Viewer) -> list[BaseRoute]:
         Route("/runs", got(runs)),
         Route("/runs/{id}", got(lambda request: viewer.details(request.path_params["id"]))),
         *reading.routes(viewer),
+        *acting.routes(viewer),
     ]
 
 

@@ -17,7 +17,9 @@ from router_graph.viewer.listing import rows_named
 from router_graph.viewer.one_file import about_export, one_file
 from router_graph.viewer.pictures import picture
 from router_graph.viewer.problems import Problem, no_run
+from router_graph.viewer.recording import Recording
 from router_graph.viewer.summary import summary_of
+from router_graph.viewer.under_way import UnderWay
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router
@@ -44,9 +46,13 @@ class Viewer:
         self.index = Index(log, cache=cache)
         self.beside = self.index.beside
         """The folder in which `forks`, `labels` and `rewards` lie."""
+        self.recording = Recording(self.log, self.beside, router)
+        self.under_way = UnderWay()
 
     def close(self) -> None:
-        """Stop following the log."""
+        """Cancel what was begun here, and stop following the log."""
+        self.under_way.close()
+        self.recording.close()
         self.index.close()
 
     def read(self, run: str) -> RunRecord:
@@ -70,7 +76,9 @@ class Viewer:
         record = self.read(run)
         with self.index.read() as db:
             rows = rows_named(db, [run])
-            return details_of(record, rows[0] if rows else {}, db, self._inlined if inline else self._image_of)
+            image_of = self._inlined if inline else self._image_of
+            details = details_of(record, rows[0] if rows else {}, db, image_of)
+        return {**details, "waiting": self.under_way.waiting.get(run, [])}
 
     def page_of(self, run: str) -> str:
         """The run's page as one HTML file, without secrets. Raises `Problem`, `LogError`."""

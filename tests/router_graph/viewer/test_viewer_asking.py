@@ -1,0 +1,198 @@
+"""Questions that are asked in the viewer, steps that are forked there, runs that wait: a real router, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from router_graph.errors import SettingsError
+from router_graph.settings_live import Router, load_router
+from router_graph.trajectories.reader import read_runs
+from router_graph.viewer.problems import Problem
+from router_graph.viewer.under_way import UnderWay
+from support.handbook import ABOUT_THE_SKY, QUESTION, make_shelf
+from support.routing import Script, Shelf
+from support.viewer_server import ViewerServer, until
+
+SKY = {"kind": "kb", "target": "kb:hostile", "query": "colour of the sky"}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with knowledge bases and a router.yaml."""
+    folder = tmp_path_factory.mktemp("house")
+    make_shelf(folder / "kb")
+    (folder / "router.yaml").write_text("knowledge: kb\npool: none\nturn: {usd: 0.05}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def router(house: Path) -> Iterator[Router]:
+    with load_router(house / "router.yaml") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(house: Path, router: Router) -> Iterator[ViewerServer]:
+    with ViewerServer(house / "runs", cache=house / "index.sqlite", router=router) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def asked(server: ViewerServer) -> str:
+    """A run that ended."""
+    run = server.post("ask", question=QUESTION)["run"]
+    server.ended(run)
+    return run
+
+
+def test_what_can_be_done_is_told(server: ViewerServer):
+    told = server.get("about")
+    assert told["can"] == {"ask": True, "fork": True, "label": True}
+    assert {"heuristic", "kb:handbook"} <= set(told["router"]["policies"])
+    assert [one["key"] for one in told["router"]["menu"]] == ["kb:handbook", "kb:hostile", "answer"]
+    assert told["router"]["defaults"]["usd"] == 0.05
+
+
+def test_a_question_is_asked_recorded_and_answered(server: ViewerServer, asked: str, house: Path):
+    page = server.ended(asked)
+    assert "30" in page["row"]["answer"] and page["row"]["status"] == "ended" and page["waiting"] == []
+    assert asked in {run.run_id for run in read_runs(house / "runs")}
+
+
+def test_the_settings_of_a_question_hold(server: ViewerServer):
+    run = server.post("ask", question=ABOUT_THE_SKY, context={"only": ["kb:hostile"], "usd": 0.02, "max_steps": 2})[
+        "run"
+    ]
+    page = server.ended(run)
+    assert page["settings"]["usd"] == 0.02 and "kb:handbook" not in page["row"]["path"]
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"question": " "}, "The question is empty"),
+        ({"question": 7}, "question is a text"),
+        ({"question": "x", "context": {"usb": 1}}, "'usb' is no known key; did you mean 'usd'?"),
+        ({"question": "x", "context": {"usd": -1}}, "usd is -1"),
+        ({"question": "x", "context": {"policy": "heuristik"}}, "did you mean 'heuristic'?"),
+        ({"question": "x", "context": {"only": ["kb:nowhere"]}}, "only names 'kb:nowhere'"),
+        ({"question": "x", "context": [1]}, "context an object"),
+        ({"questoin": "x"}, "'questoin' is no known key; did you mean 'question'?"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_told_in_a_sentence(server: ViewerServer, told: dict, says: str):
+    before = server.get("runs")["total"]
+    assert says in server.post("ask", 400, **told)
+    assert server.get("runs")["total"] == before and server.get("waiting")["running"] == []
+
+
+def test_a_step_is_forked_and_what_was_before_it_is_marked(server: ViewerServer, asked: str, house: Path):
+    last = server.get(f"runs/{asked}")["row"]["steps"]
+    made = server.post(f"runs/{asked}/fork", step=last, action=SKY)
+    assert made["cached"] is False
+    page = server.ended(made["run"])
+    assert page["row"]["forked_from"] == {"run": asked, "step": last}
+    assert [one["cached"] for one in page["steps"]][:last] == [True] * (last - 1) + [False]
+    assert page["steps"][last - 1]["actions"][0]["observation"]["hits"][0]["kb"] == "hostile"
+    assert page["row"]["usd"] == pytest.approx(0.01), "one search of hostile, and not what was before it"
+    assert made["run"] in {run.run_id for run in read_runs(house / "runs" / "forks")}
+    assert server.get(f"runs/{asked}")["row"]["forks"] >= 1
+
+
+def test_the_same_fork_is_the_first_ones_run_and_costs_nothing(server: ViewerServer, asked: str, house: Path):
+    first = server.post(f"runs/{asked}/fork", step=1, action=SKY)
+    server.ended(first["run"])
+    lines = sum(len(one.read_bytes().splitlines()) for one in (house / "runs" / "forks").rglob("*.jsonl"))
+    again = server.post(f"runs/{asked}/fork", step=1, action={**SKY, "k": None})
+    assert again == {"run": first["run"], "cached": True}
+    assert lines == sum(len(one.read_bytes().splitlines()) for one in (house / "runs" / "forks").rglob("*.jsonl"))
+    fork_of_fork = server.post(f"runs/{first['run']}/fork", step=2, action={"kind": "answer", "text": "Blue."})
+    assert server.ended(fork_of_fork["run"])["row"]["answer"] == "Blue."
+
+
+@pytest.mark.parametrize(
+    ("step", "action", "says"),
+    [
+        (1, {"kind": "kb", "target": "kb:sky", "query": "x"}, "There is no kb:sky; there is kb:handbook"),
+        (1, {"kind": "kb", "target": "kb:handbook", "query": ""}, "was asked nothing"),
+        (1, {"kind": "kb", "target": "llm:x", "query": "x"}, "An action is"),
+        (1, {"kind": "kb", "target": "kb:handbook", "query": "x", "k": 0}, "from 1 to 100"),
+        (1, "kb:handbook", "An action is"),
+        (99, SKY, "has no step 99"),
+        ("1", SKY, "step is the number"),
+    ],
+)
+def test_a_fork_that_cannot_be_is_told_in_a_sentence(server: ViewerServer, asked: str, step, action, says: str):
+    assert says in server.post(f"runs/{asked}/fork", 400, step=step, action=action)
+
+
+def test_of_a_run_that_there_is_not_nothing_is_forked(server: ViewerServer):
+    assert "no run" in server.post("runs/nowhere/fork", 404, step=1, action=SKY)
+
+
+@pytest.mark.parametrize(("approve", "status"), [(True, "ok"), (False, "declined")])
+def test_a_run_that_asks_a_person_waits_and_goes_on(server: ViewerServer, approve: bool, status: str):
+    context = {"only": ["kb:hostile"], "ask_above_usd": 0.001, "max_steps": 1}
+    run = server.post("ask", question=f"{ABOUT_THE_SKY} {approve}", context=context)["run"]
+    until(lambda: run in server.get("waiting")["waiting"])
+    (waits,) = server.get(f"runs/{run}")["waiting"]
+    assert (waits["target"], waits["usd_at_most"], waits["step"]) == ("kb:hostile", 0.01, 1)
+    assert "wait for that" in server.post(f"runs/{run}/resume", 409, approve=True, interrupt="another")
+    assert "approve is true or false" in server.post(f"runs/{run}/resume", 400, approve="yes")
+    server.post(f"runs/{run}/resume", approve=approve, reason="so I say", interrupt=waits["interrupt"])
+    came = server.ended(run)["steps"][0]["actions"][0]["observation"]
+    assert came["status"] == status and (approve or "so I say" in came["text"])
+    assert "does not wait" in server.post(f"runs/{run}/resume", 409, approve=True)
+
+
+def test_a_run_that_waits_in_a_kept_thread_is_resumed_by_another_process(house: Path, tmp_path: Path):
+    (house / "kept.yaml").write_text(
+        f"knowledge: kb\npool: none\nruns: {tmp_path}/runs\ncheckpoints: {tmp_path}/t.db\n"
+    )
+    context = {"only": ["kb:hostile"], "ask_above_usd": 0.001, "max_steps": 1}
+    with load_router(house / "kept.yaml") as elsewhere:
+        config = {"configurable": {"thread_id": "t"}}
+        asyncio.run(elsewhere.graph.ainvoke({"question": ABOUT_THE_SKY}, config, context=context))
+    with (
+        load_router(house / "kept.yaml") as router,
+        ViewerServer(tmp_path / "runs", cache=tmp_path / "index.sqlite", router=router) as server,
+    ):
+        until(lambda: server.get("runs")["total"] == 1)
+        run = server.get("runs")["runs"][0]["id"]
+        server.post(f"runs/{run}/resume", approve=True)
+        assert server.ended(run)["steps"][0]["actions"][0]["observation"]["status"] == "ok"
+
+
+def test_without_a_router_it_says_what_to_do(house: Path, tmp_path: Path, asked: str):
+    with ViewerServer(house / "runs", cache=tmp_path / "index.sqlite") as server:
+        until(lambda: server.get("runs")["total"] > 0)
+        assert server.get("about")["can"] == {"ask": False, "fork": False, "label": True}
+        assert "router.yaml" in server.post("ask", 409, question="x")
+        assert "router.yaml" in server.post(f"runs/{asked}/fork", 409, step=1, action=SKY)
+
+
+async def test_only_so_many_go_on_at_once_and_the_end_cancels_them():
+    from router_graph import RouteToKB, create_router
+
+    slow = Shelf("slow", slow_s=60)
+    graph, under_way = create_router([slow], policy=Script(RouteToKB("slow", "x"))), UnderWay(at_once=2)
+    runs = [await under_way.begin(graph, {"question": "x"}, {}) for _ in range(2)]
+    assert sorted(under_way.running) == sorted(runs)
+    with pytest.raises(Problem, match="2 runs are under way already"):
+        await under_way.begin(graph, {"question": "x"}, {})
+    under_way.close()
+    while under_way.running:
+        await asyncio.sleep(0.01)
+
+
+async def test_what_cannot_begin_raises_and_is_forgotten():
+    from router_graph import create_router
+
+    under_way = UnderWay()
+    with pytest.raises(SettingsError, match="no policy"):
+        await under_way.begin(create_router([Shelf("s")]), {"question": "x"}, {}, context={"policy": "nobody"})
+    assert under_way.running == []
