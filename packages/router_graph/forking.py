@@ -64,7 +64,7 @@ async def afork(
     earlier turns of the thread met is not in a log: where there were any, the rules take them all as met. Raises
     `SettingsError`, before anything is spent, where the run cannot be forked there or the action is not legal.
     """
-    graph = build_fork_graph(router, run, number, action).compile(name="fork")
+    graph: CompiledStateGraph[Any, Any, Any, Any] = build_fork_graph(router, run, number, action).compile(name="fork")
     return await graph.ainvoke(input_of(run), config_of(run, number, action, config))
 
 

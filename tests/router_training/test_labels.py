@@ -17,6 +17,7 @@ from router_graph.trajectories.records import RunRecord
 from router_graph.trajectories.shards import shards_in
 from router_graph.trajectories.views import view_at
 from support.handbook import STEERS
+from support.viewer_server import ViewerServer, until
 from support.world_logs import base_model, world_log
 
 BRIEF = ("policy.protocol=brief", "split.held_out=0")
@@ -122,6 +123,18 @@ def test_a_better_action_becomes_a_pair_for_dpo(house: tuple[Path, Path], log: P
     assert better["kb"] in said["chosen"] and done.get("kb", "answer") in said["rejected"]
     prompts = {"".join(s["text"] for s in one["spans"] if not s["trained"]) for one in (chosen, rejected)}
     assert len(prompts) == 1, "both are replies to one state"
+
+
+def test_a_label_given_in_the_viewer_is_a_row_to_train_on(house: tuple[Path, Path], log: Path, tmp_path: Path):
+    run = next(read_runs(log))
+    better = better_than_done(run, 1)
+    told = {"kind": "kb", "target": f"kb:{better['kb']}", "query": better["query"]}
+    with ViewerServer(log, cache=tmp_path / "index.sqlite") as server:
+        until(lambda: server.client.get(f"runs/{run.run_id}").is_success)
+        server.post(f"runs/{run.run_id}/steps/1/label", verdict="better", better=told)
+    made = built(house, log, "objective.method=dpo")
+    chosen = next(one for one in made["shown"] if one["title"] == "chosen")
+    assert better["kb"] in "".join(one["text"] for one in chosen["spans"] if one["trained"])
 
 
 def test_good_and_bad_are_kept_and_dropped(house: tuple[Path, Path], log: Path):

@@ -14,20 +14,17 @@ from router_graph.viewer.problems import Problem
 
 OUTCOMES = ("win", "loss", "tie", "unknown")
 """Of the first policy against the second, by the right answer; unknown where nobody knows it."""
-_PAIRS = """
-WITH newest AS (
-    SELECT r.id, r.question_id, r.question, r.policy, r.right, r.at, r.usd,
-        row_number() OVER (PARTITION BY r.policy, r.question_id ORDER BY r.at DESC, r.id DESC) AS place
-    FROM runs r WHERE r.policy IN (?, ?) AND NOT r.is_fork AND r.status = 'ended' AND r.question_id != ''
-), pairs AS (
-    SELECT a.question_id, a.question, a.id AS a, b.id AS b, a.usd - b.usd AS usd, max(a.at, b.at) AS at,
-        CASE WHEN a.right IS NULL OR b.right IS NULL THEN 'unknown' WHEN a.right > b.right THEN 'win'
-            WHEN a.right < b.right THEN 'loss' ELSE 'tie' END AS outcome
-    FROM newest a JOIN newest b ON a.question_id = b.question_id
-    WHERE a.place = 1 AND b.place = 1 AND a.policy = ? AND b.policy = ?
-), chosen AS (
-    SELECT p.* FROM pairs p WHERE EXISTS (SELECT 1 FROM runs r WHERE r.id IN (p.a, p.b) AND ({where}))
-)
+_NEWEST = """
+SELECT r.id, r.question_id, r.question, r.right, r.usd, max(r.at) AS at FROM runs r
+WHERE r.policy = ? AND NOT r.is_fork AND r.status = 'ended' AND r.question_id != '' GROUP BY r.question_id
+"""
+"""SQLite gives the row that has the maximum."""
+_PAIRS = f"""
+WITH a AS MATERIALIZED ({_NEWEST}), b AS MATERIALIZED ({_NEWEST})
+SELECT a.question_id, a.question, a.id AS a, b.id AS b, a.usd - b.usd AS usd,
+    CASE WHEN a.right IS NULL OR b.right IS NULL THEN 'unknown' WHEN a.right > b.right THEN 'win'
+        WHEN a.right < b.right THEN 'loss' ELSE 'tie' END AS outcome
+FROM a JOIN b ON a.question_id = b.question_id ORDER BY max(a.at, b.at) DESC, a.question_id
 """
 
 
@@ -49,21 +46,24 @@ def compared(
     _check(db, a, b)
     if outcome and outcome not in OUTCOMES:
         raise Problem(400, f"There is no outcome {outcome[:40]!r}; there is {', '.join(OUTCOMES)}.")
-    pairs, given = _PAIRS.replace("{where}", where), [a, b, a, b, *values]
-    counted = db.execute(f"{pairs} SELECT outcome, count(*), sum(usd) FROM chosen GROUP BY outcome", given).fetchall()
-    counts = dict.fromkeys(OUTCOMES, 0) | {one[0]: one[1] for one in counted}
-    found = db.execute(
-        f"{pairs} SELECT * FROM chosen WHERE ? IN ('', outcome) ORDER BY at DESC, question_id LIMIT ? OFFSET ?",
-        [*given, outcome, limit, offset],
-    ).fetchall()
+    pairs = db.execute(_PAIRS, [a, b]).fetchall()
+    if where != "1":
+        fits = {
+            row[0]
+            for row in db.execute(f"SELECT r.id FROM runs r WHERE r.policy IN (?, ?) AND ({where})", [a, b, *values])
+        }
+        pairs = [one for one in pairs if one["a"] in fits or one["b"] in fits]
+    counts = {name: sum(one["outcome"] == name for one in pairs) for name in OUTCOMES}
+    chosen = [one for one in pairs if outcome in ("", one["outcome"])]
+    found = chosen[offset : offset + limit]
     runs = {one["id"]: one for one in rows_named(db, [run for pair in found for run in (pair["a"], pair["b"])])}
     done = _done(db, runs)
     return {
         "a": a,
         "b": b,
         "counts": counts,
-        "total": counts[outcome] if outcome else sum(counts.values()),
-        "usd": sum(one[2] for one in counted),
+        "total": len(chosen),
+        "usd": sum(one["usd"] for one in chosen),
         "offset": offset,
         "rows": [
             {

@@ -22,7 +22,7 @@ def refresh(db: sqlite3.Connection, beside: Path) -> set[str]:
         "INSERT INTO labels(run, step, verdict, better, note, who, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [_row(one) for one in read_labels(beside, report=LogReport())],
     )
-    return {run for run, *_ in before ^ _rows(db)}
+    return {str(row[0]) for row in before ^ _rows(db)}
 
 
 def is_known(db: sqlite3.Connection, name: str, files: Iterable[Path]) -> bool:

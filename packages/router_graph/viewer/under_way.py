@@ -100,7 +100,7 @@ class UnderWay:
         self._check()
         going.interrupts = ()
         self._going[run] = going
-        command = Command(resume={one.id: dict(said) for one in asked})
+        command: Command[Any] = Command(resume={one.id: dict(said) for one in asked})
         going.task = asyncio.create_task(self._go(run, going, command, None))
 
     def taken_over(
