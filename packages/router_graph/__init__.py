@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from router_graph.context import RouterContext
     from router_graph.errors import RouterError
     from router_graph.explain import Preview, apreview, preview, replay
+    from router_graph.forking import afork, fork
     from router_graph.graph import build_router_graph, create_router
     from router_graph.knowledge import Knowledge
     from router_graph.ledger import Ledger, merge_entries
@@ -71,9 +72,11 @@ _HOME = {
     "RouterState": "state",
     "Step": "state",
     "View": "view",
+    "afork": "forking",
     "apreview": "explain",
     "build_router_graph": "graph",
     "create_router": "graph",
+    "fork": "forking",
     "format_bill": "bill",
     "load_router": "settings_live",
     "make_answer_node": "nodes",
@@ -119,9 +122,11 @@ __all__ = [
     "RouterState",
     "Step",
     "View",
+    "afork",
     "apreview",
     "build_router_graph",
     "create_router",
+    "fork",
     "format_bill",
     "load_router",
     "make_answer_node",

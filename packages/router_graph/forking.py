@@ -32,14 +32,10 @@ from router_graph.pool import portal
 from router_graph.resources import DEFAULTS, Resources
 from router_graph.state import Asked, Decision, RouterState, Step
 from router_graph.trajectories.assembly import missing_steps
+from router_graph.trajectories.forks import FORKED_FROM, POLICY
 from router_graph.trajectories.records import RunRecord, StepRecord
 from router_graph.turn import PINNED, Turn
 from router_graph.view import View
-
-POLICY = "fork"
-"""What decided at the step where a run was forked, as its record says."""
-FORKED_FROM = "forked_from"
-"""In the metadata of a fork: `run`, `step` and `action`. Its steps before that one came from the log."""
 
 
 def fork(router: CompiledStateGraph[Any, Any, Any, Any] | Resources, *what: Any, **options: Any) -> dict[str, Any]:
@@ -98,13 +94,6 @@ def config_of(run: RunRecord, number: int, action: Action, config: RunnableConfi
     given = config or {}
     origin = {"run": run.run_id, "step": number, "action": action_as_dict(action)}
     return {**given, "metadata": {**run.metadata, **given.get("metadata", {}), FORKED_FROM: origin}}
-
-
-def steps_taken_over(run: RunRecord) -> int:
-    """How many of a run's first steps came from the log of another; 0 of a run that is no fork."""
-    origin = run.metadata.get(FORKED_FROM)
-    number = origin.get("step") if isinstance(origin, Mapping) else None
-    return number - 1 if isinstance(number, int) else 0
 
 
 @dataclass(frozen=True, slots=True)

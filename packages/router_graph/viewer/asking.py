@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from router_graph.context import RouterContext
-from router_graph.errors import QuestionError, SettingsError
+from router_graph.errors import RouterError
 from router_graph.trajectories.records import RunRecord
 from router_graph.viewer.action_json import action_of
 from router_graph.viewer.problems import Problem
@@ -121,5 +121,7 @@ def _told() -> Iterator[None]:
     """What is wrong with the request is the caller's to mend."""
     try:
         yield
-    except (SettingsError, QuestionError) as error:
+    except Problem:
+        raise
+    except RouterError as error:
         raise Problem(400, str(error)) from None

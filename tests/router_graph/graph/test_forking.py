@@ -12,12 +12,14 @@ from langgraph.types import Command
 
 from kb_tools import Catalog, Passage
 from router_graph import Answer, Exclusion, RouteToKB, RouteToLLM, create_router
+from router_graph.actions import action_from_dict
 from router_graph.errors import SettingsError
-from router_graph.forking import afork, build_fork_graph, config_of, fork, fork_id, input_of, steps_taken_over
+from router_graph.forking import afork, build_fork_graph, config_of, fork, fork_id, input_of
 from router_graph.policies.chat import ChatPolicy
 from router_graph.policies.closing import close
 from router_graph.policies.policy import Choice, ChoicePolicy
 from router_graph.pool import ModelCard, ModelPool
+from router_graph.trajectories.forks import steps_taken_over
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.recorder import Recorder
 from router_graph.trajectories.views import view_at
@@ -44,14 +46,14 @@ class Asks(ChoicePolicy):
         return Choice("As always.", ((FILM, PERSON)[len(view.steps)],))
 
 
-def forked(run, number, action, folder, **options):
+def forked(run, number, action, folder, *, policy=None, **options):
     """The record of the fork, made by the policy of the run."""
-    bases, policy = libraries(), Asks()
+    bases, policy = libraries(), policy or Asks()
     graph = create_router(bases, policy=policy, **options)
     with Recorder(folder, strict=True) as recorder:
         fork(graph, run, number, action, config={"callbacks": [recorder]})
     (found,) = read_runs(folder)
-    return found, {base.name: base.asked for base in bases}, policy.views
+    return found, {base.name: base.asked for base in bases}, getattr(policy, "views", [])
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,38 @@ def test_the_same_fork_has_the_same_id_and_another_has_another(run):
     assert fork_id(run, 2, HERE) == fork_id(run, 2, RouteToKB("people", "Ann Lee"))
     others = [fork_id(run, 1, HERE), fork_id(run, 2, PERSON), fork_id(run, 2, Answer("Ann Lee"))]
     assert len({fork_id(run, 2, HERE), *others}) == 4
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {},
+        {"usd": 0.0115, "max_steps": 5},
+        {"usd": 0.009, "seed": 3},
+        {"max_steps": 2, "exclude": ["kb:noise"]},
+        {"explore": 0.6, "seed": 5, "usd": 0.02},
+    ],
+)
+def test_the_action_that_was_taken_leads_where_the_run_went(tmp_path, context):
+    """So the state at every step is what it was: its budget, its masks, its history, and the seed of its draws."""
+    script = [FILM, PERSON, RouteToKB("films", "Cy Dunn"), RouteToKB("people", "writer"), Answer("Bo Chen")]
+
+    def policy():
+        return Script(*script, name="as-before")
+
+    run = run_of(policy(), context=context)
+    assert len(run.steps) >= 2
+    for step in run.steps:
+        (told,) = step.step["actions"]
+        again, _, _ = forked(run, step.number, action_from_dict(told), tmp_path / str(step.number), policy=policy())
+        assert [one.step["actions"] for one in again.steps] == [one.step["actions"] for one in run.steps]
+        for one, was in zip(again.steps, run.steps, strict=True):
+            assert one.step["decision"]["left"] == was.step["decision"]["left"]
+            assert one.step["decision"]["masked"] == was.step["decision"]["masked"]
+            assert one.step["decision"]["forced"] == was.step["decision"]["forced"]
+        assert (again.answer, again.stop_reason) == (run.answer, run.stop_reason)
+        spent = sum(came["usd"] for one in again.steps[step.number - 1 :] for came in one.step["observations"].values())
+        assert again.usd == pytest.approx(spent)
 
 
 @pytest.mark.parametrize(

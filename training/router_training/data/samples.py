@@ -7,8 +7,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from router_graph import forking
 from router_graph.actions import Malformed, Note, action_from_dict
+from router_graph.trajectories import forks
 from router_graph.trajectories.records import RunRecord, StepRecord
 from router_graph.trajectories.views import view_at
 from router_graph.view import View
@@ -64,12 +64,12 @@ def samples(
     """
     left = left or Left()
     for run in runs:
-        taken_over = forking.steps_taken_over(run)
+        taken_over = forks.steps_taken_over(run)
         for record in run.steps:
             place = run.run_id, record.number
             if place in without or (among is not None and place not in among):
                 continue
-            is_own = record.number > taken_over and record.step["decision"]["policy"] != forking.POLICY
+            is_own = record.number > taken_over and record.step["decision"]["policy"] != forks.POLICY
             if (reason := _unfit(record) if is_own else "of a fork up to where it was forked") is not None:
                 left.counts[reason] += 1
                 continue
