@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from router_graph.limits import elapsed_s
+from router_graph.limits import BEFORE, elapsed_s
 from router_graph.state import Left, Step
 from router_graph.trajectories.records import RunRecord
 
@@ -30,10 +30,12 @@ def _gauge(run: RunRecord, steps: Sequence[Step], left: Left | None) -> dict[str
     policy = {name: sum(one["decision"][name] for one in steps) for name in ("usd", "tokens")}
     routes = {name: sum(seen[name] for one in steps for seen in _seen(one)) for name in ("usd", "tokens")}
     spent = {name: policy[name] + routes[name] for name in policy}
+    before = run.settings.get(BEFORE) or {"usd": 0.0, "tokens": 0}  # of a fork, whose bill is of what it paid itself
     answer_usd = 0.0
     if left is None:
-        answer_usd = _above_zero(run.usd - spent["usd"])
-        spent = {"usd": max(run.usd, spent["usd"]), "tokens": max(run.tokens, spent["tokens"])}
+        billed = {"usd": run.usd + before["usd"], "tokens": run.tokens + before["tokens"]}
+        answer_usd = _above_zero(billed["usd"] - spent["usd"])
+        spent = {name: max(billed[name], spent[name]) for name in spent}
     kept = _kept(run, limit) if left is not None else 0.0
     left_usd = None if limit is None else _above_zero(limit - spent["usd"])
     reserved = 0.0
@@ -45,6 +47,7 @@ def _gauge(run: RunRecord, steps: Sequence[Step], left: Left | None) -> dict[str
         "spent_usd": spent["usd"],
         "routes_usd": routes["usd"],
         "policy_usd": policy["usd"],
+        "before_usd": before["usd"],
         "answer_usd": answer_usd,
         "reserved_usd": reserved,
         "answer_reserve_usd": kept,

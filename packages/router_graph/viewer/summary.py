@@ -10,6 +10,7 @@ from router_graph.actions import Action, RouteToKB, RouteToLLM, action_from_dict
 from router_graph.evaluation.answers import bare
 from router_graph.evaluation.gold import Gold, answers_of
 from router_graph.evaluation.metrics import contains, normalize_answer
+from router_graph.trajectories.forks import POLICY
 from router_graph.trajectories.records import RunRecord, StepRecord
 
 _WHOLE = frozenset({"yes", "no", "noanswer"})
@@ -32,6 +33,8 @@ def summary_of(run: RunRecord, grown: float, *, is_fork: bool) -> Summary:
     path = [one.target for step in run.steps for one in actions_of(step)]
     if run.status == "ended" and path[-1:] != ["answer"]:
         path.append("answer")
+    decided = next((one for one in (step.step["decision"] for step in run.steps) if one["policy"] != POLICY), None)
+    said = decided or run.settings
     row = {
         "id": run.run_id,
         "at": run.at,
@@ -39,8 +42,8 @@ def summary_of(run: RunRecord, grown: float, *, is_fork: bool) -> Summary:
         "answer": run.answer[:LONGEST],
         "status": run.status,
         "stop_reason": run.stop_reason,
-        "policy": run.steps[0].step["decision"]["policy"] if run.steps else str(run.settings.get("policy") or ""),
-        "protocol": run.steps[0].step["decision"]["protocol"] if run.steps else str(run.settings.get("protocol") or ""),
+        "policy": str(said.get("policy") or ""),
+        "protocol": str(said.get("protocol") or ""),
         "right": is_right(run),
         "usd": run.usd,
         "tokens": run.tokens,

@@ -99,13 +99,15 @@ def test_a_step_is_forked_and_what_was_before_it_is_marked(server: ViewerServer,
     assert [one["cached"] for one in page["steps"]][:last] == [True] * (last - 1) + [False]
     assert page["steps"][last - 1]["actions"][0]["observation"]["hits"][0]["kb"] == "hostile"
     assert page["row"]["usd"] == pytest.approx(0.01), "one search of hostile, and not what was before it"
+    assert page["row"]["policy"] == "heuristic" and "fork" not in server.get("about")["policies"]
+    assert page["gauge"]["before_usd"] + page["row"]["usd"] == pytest.approx(page["gauge"]["spent_usd"])
     assert made["run"] in {run.run_id for run in read_runs(house / "runs" / "forks")}
     assert server.get(f"runs/{asked}")["row"]["forks"] >= 1
 
 
 def test_the_same_fork_is_the_first_ones_run_and_costs_nothing(server: ViewerServer, asked: str, house: Path):
     first = server.post(f"runs/{asked}/fork", step=1, action=SKY)
-    server.ended(first["run"])
+    assert server.ended(first["run"])["row"]["policy"] == "heuristic"
     lines = sum(len(one.read_bytes().splitlines()) for one in (house / "runs" / "forks").rglob("*.jsonl"))
     again = server.post(f"runs/{asked}/fork", step=1, action={**SKY, "k": None})
     assert again == {"run": first["run"], "cached": True}
