@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from mote_backend.errors import InputError
-from mote_backend.serving.errors import error_json, told
+from mote_backend.serving.errors import told
+from mote_backend.serving.exchange import HungUpError, TooLargeError, event, object_of, read, unless_hung_up
+from mote_backend.serving.openai_error import error_json
 from mote_backend.serving.openai_reply import delta_json, finish_reason, message_json, usage_json
 from mote_backend.serving.openai_request import Asked, asked
 from mote_backend.serving.served_models import Choice, ServedModels
 
-T = TypeVar("T")
 MASK_HEADER = "x-mote-mask"
-
-
-class HungUpError(Exception):
-    """The client left; what it asked for was given up."""
-
-
-class TooLargeError(Exception):
-    """A body over the limit, of which the rest was not read."""
 
 
 @dataclass
@@ -63,16 +53,16 @@ class ChatEndpoint:
             self._running -= 1
 
     async def _answer(self, request: Request) -> Response:
-        wanted = asked(_object(await _read(request, self.max_body)))
+        wanted = asked(object_of(await read(request, self.max_body)))
         choice = self.models.choose(wanted.model, wanted.mask, names_mask=wanted.names_mask)
         reply = _Reply(wanted, choice)
         headers = {MASK_HEADER: choice.mask.id} if choice.mask else {}
         if not wanted.stream:
-            return JSONResponse(await _unless_hung_up(request, reply.whole()), headers=headers)
+            return JSONResponse(await unless_hung_up(request, reply.whole()), headers=headers)
         events = reply.events()
         try:
             # The first event comes before the status is sent, so that a refusal has one of its own.
-            first = await _unless_hung_up(request, anext(events))
+            first = await unless_hung_up(request, anext(events))
         except BaseException:
             await events.aclose()
             raise
@@ -142,7 +132,7 @@ class _Reply:
             if not began:
                 raise
             _, body = told(error)
-            yield _event(body)
+            yield event(body)
             return
         yield "data: [DONE]\n\n"
 
@@ -157,13 +147,13 @@ class _Reply:
         ]
         if self._wanted.include_usage:
             usage = {"choices": [], "usage": usage_json(message), **self._tokens(message, "prompt_token_ids")}
-            events.append(_event({**self._head("chat.completion.chunk"), **usage}))
+            events.append(event({**self._head("chat.completion.chunk"), **usage}))
         return events
 
     def _event(self, delta: dict[str, Any], reason: str | None = None, **facts: Any) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, **facts}
         usage = {"usage": None} if self._wanted.include_usage else {}
-        return _event({**self._head("chat.completion.chunk"), "choices": [choice], **usage})
+        return event({**self._head("chat.completion.chunk"), "choices": [choice], **usage})
 
     def _head(self, kind: str) -> dict[str, Any]:
         mask = self._choice.mask
@@ -177,50 +167,3 @@ class _Reply:
 
     def _tokens(self, message: AIMessage, key: str) -> dict[str, Any]:
         return {key: message.response_metadata.get(key)} if self._wanted.return_token_ids else {}
-
-
-async def _read(request: Request, most: int) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise TooLargeError
-    return bytes(body)
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        given = json.loads(body, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise InputError("The request is no JSON; send an object with messages.") from None
-    if not isinstance(given, dict):
-        raise InputError("The request is JSON, but no object; send one with messages.")
-    return given
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(name)
-
-
-async def _unless_hung_up(request: Request, work: Awaitable[T]) -> T:
-    """What the work gives, unless the client leaves first: then the work is cancelled, and HungUpError raised."""
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_hung_up(request))
-    try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            raise HungUpError
-        return doing.result()
-    finally:
-        for task in (doing, leaving):
-            task.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
-
-
-async def _hung_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _event(body: Mapping[str, Any]) -> str:
-    return f"data: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n"

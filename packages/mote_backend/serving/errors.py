@@ -1,4 +1,4 @@
-"""What went wrong, in OpenAI's form: a status, a kind, and one sentence."""
+"""What went wrong in a model, for a client: a status, and one sentence in OpenAI's form."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mote_backend.errors import (
     MoTEError,
     UnsupportedModelError,
 )
+from mote_backend.serving.openai_error import error_json
 from mote_backend.serving.served_models import UnknownModelError
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (EngineClosedError, 503, None),
     (TimeoutError, 504, "timeout"),
 )
-_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 def status_of(error: Exception) -> int:
@@ -37,12 +37,6 @@ def status_of(error: Exception) -> int:
 def code_of(error: Exception) -> str | None:
     """The word that programs know it by, if there is one."""
     return next((code for kind, _, code in _STATUS if isinstance(error, kind)), None)
-
-
-def error_json(status: int, message: str, code: str | None = None) -> dict[str, Any]:
-    """The body of an answer that is an error."""
-    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def told(error: Exception) -> tuple[int, dict[str, Any]]:

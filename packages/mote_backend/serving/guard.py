@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from mote_backend.serving.errors import error_json
+from mote_backend.serving.openai_error import error_json
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -9,15 +9,14 @@ that it runs.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mote_backend.errors import InputError, MissingExtraError
-from mote_backend.serving.errors import error_json
-from mote_backend.serving.guard import LOOPBACK, Guard, is_loopback
+from mote_backend.errors import MissingExtraError
+from mote_backend.serving.guard import LOOPBACK, Guard
+from mote_backend.serving.listening import address_of, hosts_of, listening, run
+from mote_backend.serving.openai_error import error_json
 from mote_backend.serving.served_models import ServedModels
 
 if TYPE_CHECKING:
@@ -112,39 +111,12 @@ def serve(
     named mask that does not fit its model; ModelLoadError, UnsupportedModelError and MissingExtraError.
     """
     token = token or None
-    if not is_loopback(host) and token is None:
-        raise InputError(
-            f"{host} is reachable for other machines; set a token (POLYROUTE_MOTE_TOKEN for `polyroute mote serve`), "
-            "or listen on 127.0.0.1."
-        )
-    hosts = LOOPBACK | {host.strip("[]").lower()} if is_loopback(host) else None  # those names nobody knows here
-    application = app(models, token=token, hosts=hosts, origins=origins)
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError("The server needs uvicorn: pip install 'polyroute[serve]'.") from error
-    with _listening(host, port) as listener:
+    mend = "set a token (POLYROUTE_MOTE_TOKEN for `polyroute mote serve`), or listen on 127.0.0.1."
+    application = app(models, token=token, hosts=hosts_of(host, token, mend=mend), origins=origins)
+    with listening(host, port) as listener:
         ServedModels(models).check()
-        port = listener.getsockname()[1]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+        address = f"{address_of(host, listener)}/v1"
         _LOG.info("Serving %s at %s", ", ".join(models), address)
         if ready is not None:
             ready(address)
-        config = uvicorn.Config(
-            application,
-            log_level="warning" if ready is not None else "info",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    host = host.strip("[]")
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise InputError(
-            f"Port {port} of {host} cannot be had ({os.strerror(error.errno or 0)}); give another."
-        ) from None
+        run(application, listener, log_level="warning" if ready is not None else "info")
