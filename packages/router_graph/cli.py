@@ -18,7 +18,7 @@ try:
     from kb_tools.cli import USER_ERRORS as KB_ERRORS
     from kb_tools.cli import app as kb_app
     from mote_backend.errors import MoTEError
-    from router_graph import cli_ask, cli_chat, cli_eval, cli_init
+    from router_graph import cli_ask, cli_chat, cli_eval, cli_init, cli_serve
     from router_graph.cli_mote import app as mote_app
     from router_graph.cli_pool import app as pool_app
     from router_graph.cli_runs import app as runs_app
@@ -64,7 +64,7 @@ app = typer.Typer(
     context_settings=HELP,
     pretty_exceptions_enable=False,
 )
-for commands in (cli_ask, cli_chat, cli_init, cli_eval):
+for commands in (cli_ask, cli_chat, cli_init, cli_eval, cli_serve):
     commands.register(app)
 app.add_typer(kb_app, name="kb")
 app.add_typer(pool_app, name="pool")

@@ -47,6 +47,11 @@ class Rules:
                         listed = ", ".join(sorted(known)) or "none"
                         raise SettingsError(f"An exclusion names the {what} {name!r}; there is {listed}.")
 
+    @property
+    def kept_apart(self) -> list[str]:
+        """The knowledge bases that some model must not meet."""
+        return sorted({kb for one in self._exclusions for kb in one.knowledge_bases})
+
     def against_model(self, card: ModelCard, met: Iterable[str]) -> str | None:
         """Why a model may not be sent anything where these knowledge bases were met, or None."""
         kbs = self._kept_from(card)

@@ -22,7 +22,7 @@ MOST_CHARACTERS = 100_000
 """Of a question. A longer one is a document, which belongs in a knowledge base."""
 MET = "knowledge_bases_met"
 """In the metadata of an answer: whose text may be in it. The rules follow a message into any graph and thread."""
-_EARLIER, _EARLIER_CHARACTERS = 20, 4_000
+MOST_EARLIER, _EARLIER_CHARACTERS = 20, 4_000
 """Messages before the question that a policy is shown, and characters of each."""
 
 
@@ -130,4 +130,4 @@ def _earlier(messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
         for one in messages
         if isinstance(one, HumanMessage | AIMessage) and one.text.strip()
     ]
-    return said[-_EARLIER:]
+    return said[-MOST_EARLIER:]

@@ -1,0 +1,1 @@
+"""The router as a model for any OpenAI client: `polyroute serve`."""
