@@ -5,12 +5,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo dev test check bench install format clean help
+.PHONY: demo dev test check fuzz bench install format clean help
 help:
 	@echo "make demo     install, then build knowledge bases and ask them questions"
 	@echo "make dev      serve the graph on 127.0.0.1:2024 (langgraph dev), for Studio, the SDK and MCP"
 	@echo "make test     install, then run every test"
 	@echo "make check    formatting, lint, types, import contracts"
+	@echo "make fuzz     polyroute serve under schemathesis, in an environment of its own"
 	@echo "make bench    the figures of docs/figures.md, measured here"
 	@echo "make install  only the set-up"
 
@@ -46,6 +47,15 @@ check: $(STAMP)
 	$(BIN)/mypy packages training/router_training
 	$(BIN)/lint-imports
 
+FUZZ := .venv-fuzz
+$(FUZZ)/.installed: constraints-fuzz.txt
+	@test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip install --quiet --constraint constraints-fuzz.txt schemathesis
+	@touch $@
+
+fuzz: $(STAMP) $(FUZZ)/.installed
+	$(BIN)/python benchmarks/serve_fuzz.py $(FUZZ)/bin/schemathesis
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/kb_retrieval.py
 	$(BIN)/python benchmarks/kb_speed.py
@@ -68,4 +78,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .demo .langgraph_api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-fuzz .demo .langgraph_api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

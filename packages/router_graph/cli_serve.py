@@ -63,7 +63,6 @@ def serve(
     less, as in {"usd": 0.01, "max_steps": 2, "policy": "gate"}. The reply has the answer's
     sources, its bill and its steps in `polyroute`. Ctrl-C ends.
     """
-    from kb_tools import terminal
     from router_graph.serving.server import serve as run
 
     token = os.environ.get(token_env)
@@ -79,7 +78,7 @@ def serve(
             origins=origin or (),
             max_runs=max_runs,
             limit_s=timeout,
-            ready=lambda address: terminal.note(_how(address, token_env if token else None)),
+            ready=lambda address: typer.echo(_how(address, token_env if token else None), err=True),
         )
 
 
@@ -88,7 +87,7 @@ def _how(address: str, variable: str | None) -> str:
     header = f' -H "authorization: Bearer ${variable}"' if variable else ""
     key = f'os.environ["{variable}"]' if variable else '"none"'
     before = "import os; " if variable else ""
-    question = '[{"role": "user", "content": "…"}]'
+    question = '[{"role": "user", "content": "Which moon has an ocean?"}]'
     return f"""\
 Serving the router at {address}; Ctrl-C ends.
 
@@ -97,7 +96,6 @@ curl {address}/chat/completions -H "content-type: application/json"{header} \\
 
 {before}import openai
 client = openai.OpenAI(base_url="{address}", api_key={key})
-reply = client.chat.completions.create(
-    model="router", messages={question}, extra_body={{"polyroute": {{"max_steps": 3}}}}
-)
+ask = client.chat.completions.create
+reply = ask(model="router", messages={question}, extra_body={{"polyroute": {{"max_steps": 3}}}})
 print(reply.choices[0].message.content, reply.polyroute["cost_usd"])"""

@@ -70,7 +70,7 @@ def app(
         return JSONResponse({"status": "ok"})
 
     async def described(_: Request) -> Response:
-        return JSONResponse(description(max_body=max_body, needs_token=token is not None))
+        return JSONResponse(description(offered, max_body=max_body, needs_token=token is not None))
 
     async def failed(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

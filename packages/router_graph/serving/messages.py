@@ -58,7 +58,7 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] | None = None
+    content: Annotated[str, Field(json_schema_extra={"pattern": r"\S"})] | list[Part] | None = None
     """Only the assistant's may be left out."""
     tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
     function_call: None = None

@@ -39,6 +39,11 @@ class Offered:
         """As /v1/models lists them."""
         return [ROUTER, *(f"{ROUTER}/{name}" for name in self.policies)]
 
+    @property
+    def options(self) -> list[str]:
+        """The keys of what can be asked, and `answer`."""
+        return [option["key"] for option in self._resources.menu()]
+
     def policy_of(self, model: str) -> str | None:
         """The policy that a model's name asks for; None for the router's own. Raises `UnknownModelError`."""
         base, slash, policy = model.partition("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router_graph.serving.offered import ROUTER, Offered
 from router_graph.serving.request import IGNORED, Body
 
 _ERRORS = {
@@ -106,15 +107,22 @@ _COMPLETION = {
         },
     },
 }
+_EVENT = {
+    "type": "object",
+    "description": "Where `stream` is true: a chunk, an error, or [DONE].",
+    "required": ["data"],
+    "properties": {"data": {"type": "string"}},
+}
 
 
-def description(*, max_body: int, needs_token: bool) -> dict[str, Any]:
-    """The document of /openapi.json."""
+def description(offered: Offered, *, max_body: int, needs_token: bool) -> dict[str, Any]:
+    """The document of /openapi.json, with the names that there are."""
     body = Body.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas = {**body.pop("$defs"), "Request": _as_sent(body), "Error": _ERROR}
+    schemas = {**body.pop("$defs"), "Request": _as_sent(body, offered), "Error": _ERROR}
+    _name(schemas["Extra"]["properties"], offered)
     completion = {
         "application/json": {"schema": _COMPLETION},
-        "text/event-stream": {"schema": {"type": "string", "description": "Chunks, where `stream` is true."}},
+        "text/event-stream": {"schema": _EVENT},
     }
     asks = {
         "operationId": "createChatCompletion",
@@ -131,18 +139,30 @@ def description(*, max_body: int, needs_token: bool) -> dict[str, Any]:
             "/v1/chat/completions": {"post": asks},
             "/v1/models": {"get": _read("listModels", "What can be named as the model.", _MODELS)},
             "/v1/models/{name}": {"get": _read("retrieveModel", "One of them.", _MODEL, "404"), "parameters": [name]},
-            "/health": {"get": _read("health", "Whether it runs; answered without a token.", _OBJECT)},
+            "/health": {"get": {**_read("health", "Whether it runs.", _OBJECT), "security": []}},
         },
         "components": {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         **secured,
     }
 
 
-def _as_sent(body: dict[str, Any]) -> dict[str, Any]:
+def _as_sent(body: dict[str, Any], offered: Offered) -> dict[str, Any]:
     """The schema of the body, with what is taken and left out, and what may be written in two ways."""
     fields = body["properties"]
-    fields["stop"] = {"anyOf": [fields["stop"], fields["stop"]["items"], {"type": "null"}]}
-    return {**body, "properties": {**fields, **{name: {"description": "Left out."} for name in sorted(IGNORED)}}}
+    fields["model"]["enum"] = offered.models
+    fields["stop"] = {"anyOf": [fields["stop"], fields["stop"]["items"]]}
+    may_be_null = {name: {"anyOf": [field, {"type": "null"}]} for name, field in fields.items() if name != "messages"}
+    question = {"model": ROUTER, "messages": [{"role": "user", "content": "Which moon has an ocean?"}]}
+    left_out = {name: {"description": "Left out."} for name in sorted(IGNORED)}
+    return {**body, "properties": {**fields, **may_be_null, **left_out}, "examples": [question]}
+
+
+def _name(fields: dict[str, Any], offered: Offered) -> None:
+    """Write the names of policies and options into the schema of `polyroute`."""
+    for field, names in (("policy", offered.policies), ("shadow", offered.policies), ("route", offered.options)):
+        fields[field]["anyOf"][0] = {"type": "string", "enum": names}
+    for listed in (fields["only"]["anyOf"][0], fields["exclude"]):
+        listed["items"] = {"type": "string", "enum": offered.options}
 
 
 def _read(operation: str, summary: str, schema: dict[str, Any], *errors: str) -> dict[str, Any]:
