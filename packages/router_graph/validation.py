@@ -55,6 +55,8 @@ def _in_words(error: ValidationError, known: list[str]) -> str:
             return f"{where!r} is no known key; {hint}".removesuffix("; ") + ("" if hint else ".")
         case "missing":
             return f"{where!r} is missing."
+        case "model_type":
+            return f"{where or 'it'} is {_shown(given)}; it must hold keys and values."
         case "value_error" | "assertion_error":
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
             return f"{where}: {reason}" if where else reason

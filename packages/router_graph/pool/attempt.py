@@ -14,7 +14,7 @@ from typing import Literal, Self, cast
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
-from router_graph.budget import Amount
+from router_graph.budget import Amount, picodollars
 from router_graph.errors import BudgetExceededError, LedgerError, ModelError, ModelTimeoutError, ReplyTooLongError
 from router_graph.ledger import Ledger, Purpose
 from router_graph.pool import portal, tokens
@@ -22,7 +22,7 @@ from router_graph.pool.chain import Deadline, resting
 from router_graph.pool.live import Live
 from router_graph.pool.price import Usage
 from router_graph.pool.slots import Slots
-from router_graph.pool.transport import Request, Transport
+from router_graph.pool.transport import COST, Request, Transport
 
 _CHARACTERS_PER_TOKEN, _SLACK = 64, 10_000
 """No text has tokens that long; a longer reply was not held to `max_tokens`."""
@@ -31,7 +31,8 @@ _CHARACTERS_PER_TOKEN, _SLACK = 64, 10_000
 class Attempt:
     """`async with` around a call. Whatever ends it, the reservation is settled or released, once.
 
-    What was reserved is the worst case of the request. What is booked is the usage that the provider reported; else
+    What was reserved is the worst case of the request. What is booked is the usage that the provider reported, at the
+    card's price, or where the card has none what the reply says that it cost; else
     what we counted, for a whole reply, up to the worst case; else the worst case, where the provider may have worked
     for nothing that we saw (cancelled, timed out, cut off); else no money, where it refused.
     """
@@ -65,6 +66,8 @@ class Attempt:
         self._key, self._worst = "", Amount()
         self._most_in = tokens.most(request.messages, request.params, image_tokens=request.card.image_tokens)
         self._most_out = request.max_tokens
+        self._told: float | None = None
+        """USD, as the reply of a card without a price says."""
         self._said: list[str] = []
         self._length = 0
 
@@ -114,6 +117,7 @@ class Attempt:
         finally:
             self.seconds = time.perf_counter() - started
         self.usage = Usage.of_metadata(message.usage_metadata)
+        self._note_cost(message)
         self._hear(tokens.text_of(message))
         return message
 
@@ -136,8 +140,13 @@ class Attempt:
                 if piece.usage_metadata:
                     usage = add_usage(usage, piece.usage_metadata)
                     piece = piece.model_copy(update={"usage_metadata": None})
+                self._note_cost(piece)
                 self._hear(tokens.text_of(piece))
                 yield piece
+
+    def _note_cost(self, reply: AIMessage) -> None:
+        if self.request.card.price is None:
+            self._told = reply.response_metadata.get(COST, self._told)
 
     def _timeout_s(self) -> float:
         """How long the model may take: its card's limit, the deadline's or the budget's, whichever is first."""
@@ -237,12 +246,13 @@ class Attempt:
         self._end(GeneratorExit())
 
     def _settle(self, error: BaseException | None) -> None:
-        usage, estimated = self.usage, self.request.card.price is None
+        usage, estimated = self.usage, self.request.card.price is None and self._told is None
         if usage is None and error is None:
             usage = self._counted()
         estimated = estimated or (usage is not None and usage.estimated)
         if usage is not None:
-            took = Amount(self._price.cost(usage), usage.tokens, 1)
+            money = self._price.cost(usage) if self._told is None else picodollars(self._told)
+            took = Amount(money, usage.tokens, 1)
         elif isinstance(error, ModelError) and not error.billed:
             took = Amount(calls=1)
         else:

@@ -61,7 +61,8 @@ class ModelCard(Settings):
     price: Price | None = None
     """Left out where LiteLLM's own map knows the model."""
     ceiling: Price | None = None
-    """Where the price is unknown: what it certainly does not exceed. Calls are booked at this, marked as estimated."""
+    """Where the price is unknown: what it certainly does not exceed. Calls are booked at what the reply says that they
+    cost, in `usage.cost`, as those of `polyroute serve` and OpenRouter do; else at this, marked as estimated."""
     context: int | None = Field(default=None, gt=0)
     """The longest input, in tokens."""
     max_tokens: int = Field(default=1024, gt=0)

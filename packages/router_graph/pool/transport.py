@@ -12,6 +12,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from router_graph.pool import tokens
 from router_graph.pool.card import ModelCard
 
+COST = "cost_usd"
+"""In `response_metadata` of a reply whose provider says what it cost: USD, 0 or more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -29,7 +32,8 @@ class Request:
 
 
 class Transport(ABC):
-    """Sends a request once. What the provider reports of its usage stands in `usage_metadata` of the message.
+    """Sends a request once. What the provider reports of its usage stands in `usage_metadata` of the message, and what
+    it says of its cost under `COST`.
 
     Every failure is a `ModelError`; no retries, no fallbacks, no caching.
     """

@@ -188,5 +188,7 @@ def _first(error: ValidationError) -> str:
         return f"{name!r} is missing."
     given = repr(first["input"])
     shown = given if len(given) <= 60 else f"{given[:57]}..."
+    if first["type"] == "model_type":
+        return f"{name} is {shown}: it must hold keys and values."
     problem = f"{first['msg'][:1].lower()}{first['msg'][1:]}".rstrip(".")
     return f"{name} is {shown}: {problem}."

@@ -30,7 +30,7 @@ from router_graph.pool.card import ModelCard
 from router_graph.pool.failures import failure, tells_secret
 from router_graph.pool.local_model import PROVIDER
 from router_graph.pool.transport import Request, Transport
-from router_graph.pool.transports.litellm_reply import check_end, message_of, piece_of, usage_of
+from router_graph.pool.transports.litellm_reply import check_end, cost_of, message_of, piece_of, usage_of
 
 _ASYNC_HANDLERS = (
     "async_success_handler",
@@ -80,7 +80,8 @@ class LiteLLMTransport(Transport):
             reported = [one for piece in getattr(response, "chunks", ()) if (one := getattr(piece, "usage", None))]
             check_end(response, request.card, said=said, reported=bool(reported))
             # Of a custom provider's stream LiteLLM passes no usage on.
-            yield AIMessageChunk(content="", usage_metadata=usage_of(usage or reported[-1]) if reported else None)
+            told = usage or reported[-1] if reported else None
+            yield AIMessageChunk(content="", usage_metadata=usage_of(told), response_metadata=cost_of(told))
         except Exception as error:
             raise errand.failure(error, before) from errand.cause(error)
 

@@ -11,6 +11,7 @@ from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, p
 
 from router_graph.errors import MalformedReplyError, ModelConnectionError
 from router_graph.pool.card import ModelCard
+from router_graph.pool.transport import COST
 
 
 def message_of(response: Any, card: ModelCard) -> AIMessage:
@@ -32,7 +33,11 @@ def message_of(response: Any, card: ModelCard) -> AIMessage:
         invalid_tool_calls=broken,
         additional_kwargs=_thoughts(said),
         usage_metadata=usage_of(response.usage),
-        response_metadata={"model_name": response.model, "finish_reason": choice.finish_reason},
+        response_metadata={
+            "model_name": response.model,
+            "finish_reason": choice.finish_reason,
+            **cost_of(response.usage),
+        },
     )
 
 
@@ -77,6 +82,14 @@ def usage_of(usage: Any) -> UsageMetadata | None:
         },
         output_token_details={"reasoning": _number(said, "reasoning_tokens")},
     )
+
+
+def cost_of(usage: Any) -> dict[str, float]:
+    """What the provider says that the call cost, in USD, for the reply's metadata: OpenRouter and `polyroute serve` say
+    it in the usage. Empty where it says nothing that can be true."""
+    cost = getattr(usage, "cost", None)
+    is_amount = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < float("inf")
+    return {COST: float(cost)} if is_amount else {}
 
 
 def _number(details: Any, field: str) -> int:
