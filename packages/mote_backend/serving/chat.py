@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from mote_backend.serving.errors import told
-from mote_backend.serving.exchange import HungUpError, TooLargeError, event, object_of, read, unless_hung_up
+from mote_backend.serving.exchange import HungUpError, TooLargeError, event_of, object_of, read, unless_hung_up
 from mote_backend.serving.openai_error import error_json
 from mote_backend.serving.openai_reply import delta_json, finish_reason, message_json, usage_json
 from mote_backend.serving.openai_request import Asked, asked
@@ -132,7 +132,7 @@ class _Reply:
             if not began:
                 raise
             _, body = told(error)
-            yield event(body)
+            yield event_of(body)
             return
         yield "data: [DONE]\n\n"
 
@@ -147,13 +147,13 @@ class _Reply:
         ]
         if self._wanted.include_usage:
             usage = {"choices": [], "usage": usage_json(message), **self._tokens(message, "prompt_token_ids")}
-            events.append(event({**self._head("chat.completion.chunk"), **usage}))
+            events.append(event_of({**self._head("chat.completion.chunk"), **usage}))
         return events
 
     def _event(self, delta: dict[str, Any], reason: str | None = None, **facts: Any) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, **facts}
         usage = {"usage": None} if self._wanted.include_usage else {}
-        return event({**self._head("chat.completion.chunk"), "choices": [choice], **usage})
+        return event_of({**self._head("chat.completion.chunk"), "choices": [choice], **usage})
 
     def _head(self, kind: str) -> dict[str, Any]:
         mask = self._choice.mask

@@ -63,7 +63,7 @@ async def unless_hung_up(request: Request, work: Awaitable[T]) -> T:
         await asyncio.gather(doing, leaving, return_exceptions=True)
 
 
-def event(body: Mapping[str, Any]) -> str:
+def event_of(body: Mapping[str, Any]) -> str:
     """A server-sent event. In ASCII: some clients take U+2028 and its like for the end of a line."""
     return f"data: {json.dumps(body, separators=(',', ':'))}\n\n"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -16,6 +18,8 @@ from starlette.routing import Route
 
 from mote_backend.serving.guard import LOOPBACK, Guard
 from mote_backend.serving.openai_error import error_json
+from router_graph.pool.transports.litellm import LiteLLMTransport
+from router_graph.resources import Resources
 from router_graph.serving.endpoint import ChatEndpoint
 from router_graph.serving.offered import Offered
 from router_graph.serving.openapi import description
@@ -77,6 +81,12 @@ def app(
         said = "There is no such address; ask /v1/chat/completions." if error.status_code == 404 else error.detail
         return JSONResponse(error_json(error.status_code, said), error.status_code, error.headers)
 
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        warming = asyncio.create_task(_warm(router.resources))
+        yield
+        warming.cancel()
+
     across = Middleware(
         CORSMiddleware, allow_origins=sorted(origins), allow_methods=["GET", "POST"], allow_headers=["*"]
     )
@@ -91,4 +101,13 @@ def app(
         # Outside of the guard: a browser asks whether it may ask without the token.
         middleware=[*([across] if origins else []), Middleware(Guard, token=token, hosts=hosts, origins=origins)],
         exception_handlers={HTTPException: failed},
+        lifespan=lifespan,
     )
+
+
+async def _warm(resources: Resources) -> None:
+    """Import LiteLLM beside the event loop, where models are asked by it: else the first question waits for it."""
+    cards = [resources.policy(resources.defaults["policy"]).card]
+    cards += [] if resources.pool is None else resources.pool.cards.values()
+    if any(card is not None and card.transport == "litellm" for card in cards):
+        await LiteLLMTransport().prepare()

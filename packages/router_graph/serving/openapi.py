@@ -131,7 +131,7 @@ def description(offered: Offered, *, max_body: int, needs_token: bool) -> dict[s
         "responses": {"200": {"description": "The answer.", "content": completion}, **_errors(*_ERRORS)},
     }
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    secured = {"security": [{"token": []}]} if needs_token else {}
+    secured: dict[str, Any] = {"security": [{"token": []}]} if needs_token else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "polyroute serve", "version": "1", "description": __doc__},

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
-from mote_backend.serving.exchange import event
+from mote_backend.serving.exchange import event_of
 from router_graph.serving.errors import told
 from router_graph.serving.facts import facts_json, usage_json
 from router_graph.serving.request import Asked
@@ -61,7 +61,7 @@ class Reply:
         except Exception as error:
             if not began:
                 raise
-            yield event(told(error)[1])
+            yield event_of(told(error)[1])
         yield DONE
 
     def _end(self, state: dict[str, Any]) -> Iterator[str]:
@@ -71,7 +71,7 @@ class Reply:
         yield self._chunk({}, reason, polyroute=facts_json(state, seconds=self._run.seconds))
         if self._asked.include_usage:
             usage = {"choices": [], "usage": usage_json(state["ledger"])}
-            yield event({**self._head("chat.completion.chunk"), **usage})
+            yield event_of({**self._head("chat.completion.chunk"), **usage})
 
     def _cut(self, answer: str) -> tuple[str, str]:
         return cut(answer, most=self._asked.most, stops=self._asked.stops)
@@ -79,7 +79,7 @@ class Reply:
     def _chunk(self, delta: dict[str, Any], reason: str | None = None, **facts: Any) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         usage = {"usage": None} if self._asked.include_usage else {}
-        return event({**self._head("chat.completion.chunk"), "choices": [choice], **usage, **facts})
+        return event_of({**self._head("chat.completion.chunk"), "choices": [choice], **usage, **facts})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self._created, "model": self._asked.model}

@@ -88,8 +88,9 @@ def cost_of(usage: Any) -> dict[str, float]:
     """What the provider says that the call cost, in USD, for the reply's metadata: OpenRouter and `polyroute serve` say
     it in the usage. Empty where it says nothing that can be true."""
     cost = getattr(usage, "cost", None)
-    is_amount = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < float("inf")
-    return {COST: float(cost)} if is_amount else {}
+    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < float("inf"):
+        return {}
+    return {COST: float(cost)}
 
 
 def _number(details: Any, field: str) -> int:
