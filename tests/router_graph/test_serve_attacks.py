@@ -111,6 +111,25 @@ def test_a_body_that_does_not_come_is_not_waited_for(url, monkeypatch):
         assert wire.recv(4096).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize("before", ["", "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+def test_a_head_that_never_ends_is_not_waited_for(url, monkeypatch, before):
+    monkeypatch.setattr("mote_backend.serving.patience.HEAD_S", 0.2)
+    address, began = urlsplit(url), time.monotonic()
+    with socket.create_connection((address.hostname, address.port), timeout=10) as wire:
+        wire.sendall(before.encode())
+        if before:
+            assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - began < 5:
+                wire.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " if not before else b"GET")
+                before = before or " "
+                wire.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    assert wire.recv(4096) == b""
+                    break
+    assert 0.15 < time.monotonic() - began < 3
+
+
 def test_only_who_has_the_token_is_answered(url, client):
     with pytest.raises(openai.AuthenticationError, match="wants its token"):
         openai.OpenAI(base_url=url, api_key="another", max_retries=0).models.list()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from mote_backend.serving.patience import Patient
 from router_graph.serving.app import app
 from router_graph.settings_live import Router
 
@@ -19,7 +20,7 @@ def serving(router: Router, **options) -> Iterator[str]:
     """The address of the running server."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         server = uvicorn.Server(
-            uvicorn.Config(app(router, **options), log_level="warning", timeout_graceful_shutdown=2)
+            uvicorn.Config(app(router, **options), http=Patient, log_level="warning", timeout_graceful_shutdown=2)
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

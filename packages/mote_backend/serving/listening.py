@@ -45,18 +45,20 @@ def address_of(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
-def run(app: ASGIApp, listener: socket.socket, *, log_level: str = "warning", **options: object) -> None:
-    """Serve until interrupted. `options` are uvicorn's. Raises `MissingExtraError` without uvicorn."""
+def run(app: ASGIApp, listener: socket.socket, *, log_level: str = "warning") -> None:
+    """Serve until interrupted. Raises `MissingExtraError` without uvicorn."""
     try:
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("The server needs uvicorn: pip install 'polyroute[serve]'.") from error
+    from mote_backend.serving.patience import Patient
+
     config = uvicorn.Config(
         app,
+        http=Patient,
         log_level=log_level,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
-        **options,  # type: ignore[arg-type]
     )
     uvicorn.Server(config).run(sockets=[listener])
