@@ -58,6 +58,7 @@ def sentence(reply: httpx.Response) -> str:
     return error["message"]
 
 
+ASKED = b'{"messages": [{"role": "user", "content": "x"}], '
 NO_JSON = "The request is no JSON"
 
 
@@ -76,17 +77,22 @@ NO_JSON = "The request is no JSON"
         (b"{}", "'messages' is missing"),
         (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', "half of a surrogate pair"),
         (b'{"model": "\\udc00", "messages": [{"role": "user", "content": "x"}]}', "half of a surrogate pair"),
-        (b'{"messages": [{"role": "user", "content": "x"}], "seed": 1e400}', "seed is inf"),
-        (b'{"messages": [{"role": "user", "content": "x"}], "polyroute": {"usd": 1e400}}', "polyroute: usd is inf"),
-        (b'{"messages": [{"role": "user", "content": "x"}], "max_tokens": ' + b"9" * 5000 + b"}", NO_JSON),
+        (ASKED + b'"seed": 1e400}', "seed is inf"),
+        (ASKED + b'"polyroute": {"usd": 1e400}}', "polyroute: usd is inf"),
+        (ASKED + b'"max_tokens": ' + b"9" * 5000 + b"}", NO_JSON),
         (b'{"messages": ' + b"[" * 400 + b"]" * 400 + b"}", "messages.0 is [["),
-        (b'{"messages": [{"role": "user", "content": "x"}], "metadata": {"a": {"b": 1}}}', "metadata.a is"),
+        (ASKED + b'"polyroute": {"' + b"a" * 40_000 + b'": 1}}', "… is no known key."),
+        (ASKED + b'"' + b"a" * 40_000 + b'": 1}', "is no known field"),
+        (ASKED + b'"polyroute": {"exclude": [' + b'"answer",' * 4_000 + b'"answer"]}}', "polyroute: exclude is"),
+        (ASKED + b'"polyroute": {"protocol": "' + b"a" * 40_000 + b'"}}', "polyroute: protocol is"),
+        (ASKED + b'"metadata": {"a": {"b": 1}}}', "metadata.a is"),
     ],
 )
 def test_a_body_that_is_no_request_is_refused_in_a_sentence(http, body, said):
     reply = http.post("/chat/completions", content=body, headers=JSON)
     assert reply.status_code == 400
     assert said in sentence(reply)
+    assert len(reply.content) < 1000
 
 
 def test_a_body_is_json_and_no_larger_than_allowed(http):

@@ -209,6 +209,15 @@ def test_models_are_the_router_and_the_policies_that_need_no_file(client):
         client.models.retrieve("router/nobody")
 
 
+def test_the_description_names_what_can_be_asked(client, url):
+    told = httpx.get(f"{url}/openapi.json").json()
+    assert set(told["paths"]) == {"/v1/chat/completions", "/v1/models", "/v1/models/{name}", "/health"}
+    schemas = told["components"]["schemas"]
+    assert schemas["Request"]["properties"]["model"]["anyOf"][0]["enum"] == [one.id for one in client.models.list()]
+    assert "kb:handbook" in schemas["Extra"]["properties"]["route"]["anyOf"][0]["enum"]
+    assert ask(client, **schemas["Request"]["examples"][0]).choices
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

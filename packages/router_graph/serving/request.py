@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from router_graph.context import RouterContext
+from router_graph.context import Key, RouterContext
 from router_graph.errors import QuestionError
 from router_graph.serving.messages import Message, Said, said_in
 
@@ -49,6 +49,9 @@ _WHY = {
 _LARGEST = 2**63 - 1
 """Of an integer that a checkpoint can hold."""
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+_Name = Annotated[str, StringConstraints(max_length=200)]
+_Option = Annotated[Key, Field(max_length=200)]
+_MOST_OPTIONS = 1000
 _Short = Annotated[str, StringConstraints(max_length=512)]
 
 
@@ -71,6 +74,18 @@ class Extra(RouterContext):
 
     model_config = ConfigDict(strict=True)
 
+    policy: _Name | None = None
+    """Who decides, by a name of /v1/models without `router/`."""
+    protocol: _Name | None = None
+    """How the policy is spoken to: tags, router_r1, r1_router or tool_calls."""
+    shadow: _Name | None = None
+    """A second policy, whose decisions are logged and not followed."""
+    only: Annotated[list[_Option], Field(max_length=_MOST_OPTIONS)] | None = None
+    """The options that may be chosen: `kb:NAME`, `llm:NAME` or `answer`; all, if null."""
+    exclude: list[_Option] = Field(default_factory=list, max_length=_MOST_OPTIONS)
+    """Options that may not be chosen."""
+    route: _Option | None = None
+    """Nobody else is asked."""
     seed: int = Field(default=0, ge=-_LARGEST, le=_LARGEST)
     """For policies that choose at random."""
     thread: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\w.@:/ -]+$")] | None = None
@@ -94,7 +109,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    messages: list[Message] = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
     """The last one, of the user, is the question."""
     model: str = "router"
     """`router`, or `router/POLICY`."""
@@ -161,6 +176,8 @@ def _body(given: Mapping[str, Any]) -> Body:
     for key in kept:
         if key not in Body.model_fields:
             raise QuestionError(_refusal(key))
+    if isinstance(extra := kept.get("polyroute"), dict) and (long := next((key for key in extra if len(key) > 60), "")):
+        raise QuestionError(f"polyroute: {long[:60]!r}… is no known key.")
     try:
         return Body.model_validate(kept)
     except ValidationError as error:

@@ -72,9 +72,11 @@ class Run:
 
     async def _go(self) -> None:
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(self._limit_s) as limit:
                 await self._through()
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise TooSlowError(f"There was no answer within {self._limit_s:g} s, and the run was given up.") from None
         finally:
             if self._turn is not None:
