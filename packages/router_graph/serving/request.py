@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from router_graph.context import Key, RouterContext
+from router_graph.context import RouterContext
 from router_graph.errors import QuestionError
+from router_graph.serving.extra import LARGEST, Extra
 from router_graph.serving.messages import Message, Said, said_in
 
 IGNORED = frozenset(
@@ -46,12 +47,7 @@ _WHY = {
     "audio": "an answer is text",
     "web_search_options": "the router asks its own sources",
 }
-_LARGEST = 2**63 - 1
-"""Of an integer that a checkpoint can hold."""
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-_Name = Annotated[str, StringConstraints(max_length=200)]
-_Option = Annotated[Key, Field(max_length=200)]
-_MOST_OPTIONS = 1000
 _Short = Annotated[str, StringConstraints(max_length=512)]
 
 
@@ -69,41 +65,6 @@ class StreamOptions(BaseModel):
     """Of no effect."""
 
 
-class Extra(RouterContext):
-    """`polyroute`: the limits, names and preferences of this request, as in `RouterContext`, and two of its own."""
-
-    model_config = ConfigDict(strict=True)
-
-    policy: _Name | None = None
-    """Who decides, by a name of /v1/models without `router/`."""
-    protocol: _Name | None = None
-    """How the policy is spoken to: tags, router_r1, r1_router or tool_calls."""
-    shadow: _Name | None = None
-    """A second policy, whose decisions are logged and not followed."""
-    only: Annotated[list[_Option], Field(max_length=_MOST_OPTIONS)] | None = None
-    """The options that may be chosen: `kb:NAME`, `llm:NAME` or `answer`; all, if null."""
-    exclude: list[_Option] = Field(default_factory=list, max_length=_MOST_OPTIONS)
-    """Options that may not be chosen."""
-    route: _Option | None = None
-    """Nobody else is asked."""
-    seed: int = Field(default=0, ge=-_LARGEST, le=_LARGEST)
-    """For policies that choose at random."""
-    thread: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\w.@:/ -]+$")] | None = None
-    """Go on with this thread, which the router keeps: of the messages the last one is asked, and the others are
-    not read. Needs `checkpoints` in the settings."""
-    events: bool = False
-    """Whether a stream tells what the router does while it works."""
-
-    @classmethod
-    def named(cls, data: Any, problem: str) -> str:
-        """The problem, with a word on whose it is."""
-        return f"polyroute: {problem}"
-
-    def context(self) -> RouterContext:
-        """What the graph is told."""
-        return RouterContext(**{name: getattr(self, name) for name in self.model_fields_set - {"thread", "events"}})
-
-
 class Body(BaseModel):
     """The fields of a request that count."""
 
@@ -115,13 +76,13 @@ class Body(BaseModel):
     """`router`, or `router/POLICY`."""
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    max_tokens: int | None = Field(default=None, ge=1, le=_LARGEST)
+    max_tokens: int | None = Field(default=None, ge=1, le=LARGEST)
     """The answer is cut behind so many words and marks; what the router may take is in `polyroute`."""
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=_LARGEST)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=LARGEST)
     """The newer name of the same."""
     stop: Annotated[list[_Stop], Field(max_length=16), BeforeValidator(_several)] = []
     """The answer is cut before the first of these."""
-    seed: int | None = Field(default=None, ge=-_LARGEST, le=_LARGEST)
+    seed: int | None = Field(default=None, ge=-LARGEST, le=LARGEST)
     """The same as `seed` in `polyroute`."""
     user: _Short | None = None
     """Goes into the record of the run."""
