@@ -8,7 +8,7 @@ from typing import Any
 
 from router_graph.accounts import Accounts
 from router_graph.context import RouterContext
-from router_graph.errors import SettingsError
+from router_graph.errors import RouterError, SettingsError
 from router_graph.knowledge import Knowledge, Searchable, knowledge_by_name
 from router_graph.policies.policy import Policy
 from router_graph.pool.pool import ModelPool
@@ -78,6 +78,20 @@ class Resources:
             found = self._protocols[name] = protocol_named(name)
         return found
 
+    def policy_names(self) -> list[str]:
+        """The policies that a turn can name as things are; those of files and folders are not among them."""
+        from router_graph.policies.named import policy_names
+
+        models = [] if self.pool is None else list(self.pool.cards)
+        names = [*policy_names(self.pool, list(self.knowledge)), *(f"direct:{name}" for name in models)]
+        return list(dict.fromkeys([*filter(self._can_decide, names), *self._policies]))
+
+    def protocol_names(self) -> list[str]:
+        """The protocols that a turn can name."""
+        from router_graph.protocols import PROTOCOLS
+
+        return list(dict.fromkeys([*PROTOCOLS, *self._protocols]))
+
     def settings(self, context: RouterContext | Mapping[str, Any] | None) -> dict[str, Any]:
         """What holds in a turn: its context over the graph's defaults. Raises `SettingsError`."""
         if context is None:
@@ -107,6 +121,13 @@ class Resources:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}."
             raise SettingsError(f"{field} names {key!r}, which is no option; {hint}")
+
+    def _can_decide(self, name: str) -> bool:
+        try:
+            self.policy(name)
+        except RouterError:
+            return False
+        return True
 
     def menu(self) -> list[Option]:
         """All that can be asked, and `answer`, as they are now."""

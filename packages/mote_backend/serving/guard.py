@@ -40,15 +40,17 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with what is wrong."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         headers = {key.lower(): value for key, value in scope["headers"]}
         problem = self._problem(scope["path"], headers)
         if problem is None:
             return await self._app(scope, receive, send)
+        status, message = problem
+        if scope["type"] == "websocket":
+            return await send({"type": "websocket.close", "code": 1008, "reason": message})
         from starlette.responses import JSONResponse
 
-        status, message = problem
         challenge = {"www-authenticate": "Bearer"} if status == 401 else None
         await JSONResponse(error_json(status, message), status, challenge)(scope, receive, send)
 
