@@ -42,7 +42,7 @@ async def _to_the_page(_: Request) -> RedirectResponse:
 
 
 app = Starlette(
-    routes=[Route("/", _to_the_page), Route("/mcp", _mcp)],
+    routes=[Route("/", _to_the_page), Route("/mcp", _mcp, methods=["POST"])],
     middleware=[Middleware(ServerGuard, **_guard)],
     lifespan=_lifespan,
 )

