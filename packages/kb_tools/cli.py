@@ -20,7 +20,7 @@ from kb_tools.cli_add import (
     print_report,
     remove_if_empty,
 )
-from kb_tools.cli_command import PlainCommand, parse_where, price
+from kb_tools.cli_command import PlainCommand, PlainGroup, parse_where, price
 from kb_tools.documents import Modality
 from kb_tools.errors import KBError, KBInputError, UnreadableFileError
 from kb_tools.hits import Mode
@@ -35,6 +35,7 @@ HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 """What every command of `polyroute` answers to with its help."""
 
 app = typer.Typer(
+    cls=PlainGroup,
     name="kb",
     help="Build, search and look after knowledge bases.",
     no_args_is_help=True,

@@ -5,17 +5,42 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+_NARROW = 64
+"""Columns below which the help is plain text."""
 _BRACES = re.compile(r"\{(\w+)\}")
 _WANTED = re.compile(r"Input should be (.*?)(?:, unable to .*)?")
 
 
 class PlainCommand(TyperCommand):
-    """Usage shows `NAME PATH...`, and a bad option says what it takes, not what the validator behind it is called."""
+    """Usage shows `NAME PATH...`, a bad option says what it takes, not what the validator behind it is called, and the
+    help ends with examples to paste.
+
+    An example is a paragraph of the command's docstring that begins with `polyroute `, or pipes into it; each line of
+    it is one. `tests/end_to_end/test_help_examples.py` runs them all.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        told = [part.strip("\n") for part in (self.help or "").split("\n\n")]
+        shown = [part for part in told if _is_example(part)]
+        self.examples = [line.strip() for part in shown for line in part.splitlines()]
+        """What can be pasted, a command each."""
+        self.help = "\n\n".join(part for part in told if part not in shown)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help, and below it the examples, which no width breaks."""
+        if not _narrow(formatter):
+            super().format_help(ctx, formatter)
+        else:
+            super(TyperCommand, self).format_help(ctx, formatter)
+        if self.examples:
+            formatter.write("\n".join([" Example:", *(f"   {one}" for one in self.examples), ""]))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The arguments, those that must be given without braces."""
@@ -31,6 +56,29 @@ class PlainCommand(TyperCommand):
                 message = f"it must be {wanted.group(1)}."
             error.message = message
             raise
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands, whose help fits into a narrow terminal too."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help."""
+        if not _narrow(formatter):
+            super().format_help(ctx, formatter)
+        else:
+            super(TyperGroup, self).format_help(ctx, formatter)
+
+
+def _narrow(formatter: Any) -> bool:
+    """Whether Typer's boxes would leave no room for words; the formatter then keeps to the width that there is."""
+    columns = shutil.get_terminal_size().columns
+    if columns < _NARROW:
+        formatter.width = max(columns - 1, 20)
+    return columns < _NARROW
+
+
+def _is_example(paragraph: str) -> bool:
+    return paragraph.lstrip().startswith("polyroute ") or " | polyroute " in paragraph
 
 
 def price(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kb_tools.cli import HELP
-from kb_tools.cli_command import PlainCommand
+from kb_tools.cli_command import PlainCommand, PlainGroup
 from mote_backend.errors import MaskError
 from router_graph import cli_mote_find, cli_mote_report
 from router_graph.cli_mote_mask import app as mask_app
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mote_backend.mask_book import MaskBook
 
 app = typer.Typer(
+    cls=PlainGroup,
     name="mote",
     help="Find the experts behind a behaviour of a Mixture-of-Experts model, and switch them.",
     no_args_is_help=True,

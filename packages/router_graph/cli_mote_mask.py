@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from kb_tools.cli import HELP
-from kb_tools.cli_command import PlainCommand
+from kb_tools.cli_command import PlainCommand, PlainGroup
 from router_graph.cli_mote_options import AsJSON, MaskFile
 
 app = typer.Typer(
+    cls=PlainGroup,
     name="mask",
     help="Show, compare and combine masks.",
     no_args_is_help=True,

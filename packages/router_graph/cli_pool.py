@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kb_tools.cli import HELP, as_sentence
-from kb_tools.cli_command import PlainCommand
+from kb_tools.cli_command import PlainCommand, PlainGroup
 from router_graph.cli_loop import command_loop
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ FILE_VARIABLE = "POLYROUTE_POOL"
 _QUESTION, _MOST_TOKENS = "Reply with one word: ready.", 16
 
 app = typer.Typer(
+    cls=PlainGroup,
     name="pool",
     help="List, show, test and probe the models of a pool file.",
     no_args_is_help=True,

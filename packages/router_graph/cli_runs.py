@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kb_tools.cli import HELP
-from kb_tools.cli_command import PlainCommand
+from kb_tools.cli_command import PlainCommand, PlainGroup
 from router_graph import cli_runs_view
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ DEFAULT_FOLDER = "runs"
 FOLDER_VARIABLE = "POLYROUTE_RUNS"
 
 app = typer.Typer(
+    cls=PlainGroup,
     name="runs",
     help="List, show, view, check, compact and export the runs that were recorded.",
     no_args_is_help=True,

@@ -23,6 +23,7 @@ from router_graph.validation import Settings
 
 DEFAULT_FILE = "router.yaml"
 FILE_VARIABLE = "POLYROUTE_CONFIG"
+_KB_FOLDER, _POOL_FILE = "polyroute-kb", "pool.yaml"
 
 VARIABLES: dict[str, Place] = {
     "POLYROUTE_KB": ("knowledge",),
@@ -158,6 +159,25 @@ class Sources:
         """A path as it is meant: relative to the file that says it, else to the working directory."""
         path = Path(text).expanduser()
         return self.file.folder / path if self.of_file(place) else path
+
+    def knowledge_location(self) -> str | Path | None:
+        """A folder of knowledge bases, or the address of a Chroma server; None where there shall be none."""
+        location = self.settings.knowledge.location
+        if location == "none":
+            return None
+        if location == "auto":
+            return self.file.folder / _KB_FOLDER
+        return location if "://" in location else self.path(("knowledge",), location)
+
+    def pool_path(self) -> Path | None:
+        """The pool file; None where there is none, or the models stand in the settings themselves."""
+        file = self.settings.pool.file
+        if file is None or file == "none":
+            return None
+        if file == "auto":
+            path = self.file.folder / _POOL_FILE
+            return path if path.exists() else None
+        return self.path(("pool",), file)
 
 
 def read_settings(path: str | Path | None = None, **arguments: Any) -> Sources:

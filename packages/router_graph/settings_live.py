@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from router_graph.protocols.protocol import Protocol
     from router_graph.trajectories.recorder import Recorder
 
-_KB_FOLDER, _POOL_FILE = "polyroute-kb", "pool.yaml"
-
 
 class Router:
     """A router of settings. Close it, or use it in a `with` block: it holds a folder of knowledge bases open.
@@ -100,16 +98,12 @@ class Router:
     def _knowledge(self) -> list[Knowledge]:
         part, place = self.settings.knowledge, ("knowledge", "location")
         self._looked_in = ""
-        if part.location == "none":
+        location = self._sources.knowledge_location()
+        if location is None:
             return []
         from kb_tools import Catalog
         from kb_tools.errors import KBError
 
-        location: str | Path = part.location
-        if part.location == "auto":
-            location = self._sources.file.folder / _KB_FOLDER
-        elif "://" not in part.location:
-            location = self._sources.path(("knowledge",), part.location)
         opened: list[Knowledge] = []
         try:
             catalog = self._open.enter_context(Catalog(location))
@@ -127,15 +121,13 @@ class Router:
         return opened
 
     def _pool(self) -> ModelPool | None:
-        part, folder = self.settings.pool, self._sources.file.folder
-        if part.file == "none":
-            return None
+        part, file = self.settings.pool, self._sources.pool_path()
         if part.file == "auto":
-            return load_pool(folder / _POOL_FILE) if (folder / _POOL_FILE).exists() else None
+            return None if file is None else load_pool(file)
         try:
             if part.file is not None:
-                return load_pool(self._sources.path(("pool",), part.file))
-            return pool_of(part, folder)
+                return None if file is None else load_pool(file)
+            return pool_of(part, self._sources.file.folder)
         except RouterError as error:
             raise SettingsError(self._sources.sentence(("pool",), str(error))) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from kb_tools.cli import HELP
+from kb_tools.cli_command import PlainGroup
 from router_training import (
     cli_episodes,
     cli_learned,
@@ -18,6 +19,7 @@ from router_training import (
 )
 
 app = typer.Typer(
+    cls=PlainGroup,
     name="train",
     help="Score a log of runs, learn a policy from it, and judge whether it is better.",
     no_args_is_help=True,

@@ -115,11 +115,16 @@ def is_exported() -> bool:
     return _target(model_folder()).exists()
 
 
+def cache_folder() -> Path:
+    """Where the exported model is kept: POLYROUTE_CACHE, or the user's cache."""
+    return Path(os.environ.get("POLYROUTE_CACHE") or user_cache_path("polyroute"))
+
+
 def _target(source: Path) -> Path:
     # The weights are told apart by their size: hashing 90 MB would cost more than loading them.
     size = (source / "model.safetensors").stat().st_size
     mark = hashlib.sha256(f"{size}/{_EXPORT_VERSION}".encode()).hexdigest()[:12]
-    return Path(os.environ.get("POLYROUTE_CACHE") or user_cache_path("polyroute")) / f"minilm-int8-{mark}.onnx"
+    return cache_folder() / f"minilm-int8-{mark}.onnx"
 
 
 def exported(source: Path) -> Path:
