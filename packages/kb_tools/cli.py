@@ -77,6 +77,10 @@ def add(
 ) -> None:
     """Read files into a knowledge base; make it if it is new.
 
+    polyroute kb add articles examples/knowledge/articles --description "Planets, moons and their spacecraft."
+
+    polyroute kb add tables examples/knowledge/tables
+
     Run again, it adds what changed and removes what is gone. Exit code 1 if a file could not be read; the rest is in.
     """
     from kb_tools import loaders, terminal
@@ -123,7 +127,10 @@ def add(
 
 @app.command("list", cls=PlainCommand)
 def list_(folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -> None:
-    """List the knowledge bases."""
+    """List the knowledge bases.
+
+    polyroute kb list
+    """
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 
@@ -149,7 +156,10 @@ def list_(folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -> None:
 
 @app.command(cls=PlainCommand)
 def show(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJSON = False) -> None:
-    """Show what a knowledge base is: description, size, price, embedding."""
+    """Show what a knowledge base is: description, size, price, embedding.
+
+    polyroute kb show articles
+    """
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 
@@ -178,7 +188,12 @@ def search(
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJSON = False,
 ) -> None:
-    """Search a knowledge base, by words, by an image, or by both."""
+    """Search a knowledge base, by words, by an image, or by both.
+
+    polyroute kb search articles "an ocean under the ice" -k 3
+
+    polyroute kb search articles "storms" --where '{"file": "jupiter.md"}'
+    """
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 
@@ -211,7 +226,10 @@ def sql(
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJSON = False,
 ) -> None:
-    """Ask a knowledge base of tables in SQL; SELECT name, title FROM _tables lists them."""
+    """Ask a knowledge base of tables in SQL; SELECT name, title FROM _tables lists them.
+
+    polyroute kb sql tables "SELECT planet, count(*) FROM moons GROUP BY planet"
+    """
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 
@@ -232,7 +250,10 @@ def remove(
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJSON = False,
 ) -> None:
-    """Remove a knowledge base and all that it holds."""
+    """Remove a knowledge base and all that it holds.
+
+    polyroute kb remove articles --yes
+    """
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 
@@ -254,7 +275,10 @@ def check(
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJSON = False,
 ) -> None:
-    """Check that knowledge bases are whole. Exit code 1 if something is wrong."""
+    """Check that knowledge bases are whole. Exit code 1 if something is wrong.
+
+    polyroute kb check
+    """
     from kb_tools import terminal
     from kb_tools.catalog import Catalog
 

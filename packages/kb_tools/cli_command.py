@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
 import shutil
+import textwrap
 from typing import Any
 
 import typer
@@ -21,26 +23,28 @@ class PlainCommand(TyperCommand):
     """Usage shows `NAME PATH...`, a bad option says what it takes, not what the validator behind it is called, and the
     help ends with examples to paste.
 
-    An example is a paragraph of the command's docstring that begins with `polyroute `, or pipes into it; each line of
-    it is one. `tests/end_to_end/test_help_examples.py` runs them all.
+    An example is a paragraph of the command's docstring that begins with `polyroute `, or pipes into it.
+    `tests/end_to_end/test_help_examples.py` runs them all.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         told = [part.strip("\n") for part in (self.help or "").split("\n\n")]
         shown = [part for part in told if _is_example(part)]
-        self.examples = [line.strip() for part in shown for line in part.splitlines()]
-        """What can be pasted, a command each."""
+        self.examples = [inspect.cleandoc(part) for part in shown]
+        """What can be pasted, a command each; a long one goes on after a backslash."""
         self.help = "\n\n".join(part for part in told if part not in shown)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help, and below it the examples, which no width breaks."""
-        if not _narrow(formatter):
-            super().format_help(ctx, formatter)
-        else:
+        if narrow := _narrow(formatter):
             super(TyperCommand, self).format_help(ctx, formatter)
+            formatter.write("\n")
+        else:
+            super().format_help(ctx, formatter)
         if self.examples:
-            formatter.write("\n".join([" Example:", *(f"   {one}" for one in self.examples), ""]))
+            shown = textwrap.indent("\n".join(self.examples), "   ")
+            formatter.write(f"{'Example:' if narrow else ' Example:'}\n{shown}\n")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The arguments, those that must be given without braces."""
@@ -63,10 +67,10 @@ class PlainGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help."""
-        if not _narrow(formatter):
-            super().format_help(ctx, formatter)
-        else:
+        if _narrow(formatter):
             super(TyperGroup, self).format_help(ctx, formatter)
+        else:
+            super().format_help(ctx, formatter)
 
 
 def _narrow(formatter: Any) -> bool:

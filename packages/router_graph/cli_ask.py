@@ -69,11 +69,13 @@ def ask(
 ) -> None:
     """Ask a question; see whom it asks, what comes back and what that costs, then the answer with its sources.
 
-    polyroute ask "Which moon has an ocean?"
+    polyroute ask "Which moon has an ocean?" --why
 
-    polyroute ask "What does it cost?" --policy openai/gpt-4o-mini --budget-usd 0.02
+    polyroute ask --file examples/questions.jsonl --out results.jsonl
 
-    polyroute ask --file questions.txt --parallel 8 > results.jsonl
+    polyroute ask --file examples/questions.jsonl --explore 0.5 --record runs --seed 1 --quiet
+
+    polyroute ask --file examples/questions.jsonl --explore 0.5 --record runs --seed 2 --quiet
 
     Questions of a file, or of stdin, give a line of JSON each. Exit code 1 where
     there is no answer, or one of many questions failed.
@@ -128,7 +130,10 @@ def preview(
 
 
 def graph() -> None:
-    """Print the graph as Mermaid, which Markdown viewers draw."""
+    """Print the graph as Mermaid, which Markdown viewers draw.
+
+    polyroute graph
+    """
     from router_graph.graph import create_router
 
     typer.echo(create_router().get_graph().draw_mermaid().rstrip())

@@ -60,7 +60,9 @@ def chat(
 ) -> None:
     """Ask on and on: each question sees those before it. /why, /bill, /quit; limits hold for each question.
 
-    polyroute chat --policy fast --budget-usd 0.05
+    polyroute chat --max-steps 4
+
+    echo "Who discovered Titan?" | polyroute chat --quiet
     """
     from router_graph.cli_ask_run import Conversation
     from router_graph.cli_ask_story import Story

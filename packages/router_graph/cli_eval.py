@@ -122,9 +122,9 @@ def evaluate(
 ) -> None:
     """Ask policies questions whose answers are known, beside the simple policies that everything has to beat.
 
-    polyroute eval ottqa --data ../shared/data
+    polyroute eval --questions examples/questions.jsonl --limit 6 --policy heuristic
 
-    polyroute eval nq-pool --policy cascade --policy support
+    A suite by its name reads its files from --data FOLDER: ottqa, nq-pool, retrieval, routerbench, routerarena.
     """
     from router_graph.cli_eval_progress import progress
     from router_graph.evaluation import documents

@@ -101,7 +101,7 @@ def chat(
 ) -> None:
     """Talk to the model; /mask MASK switches (a file or a name), /mask alone switches nothing, /quit ends.
 
-    echo 'what happened in 1903 in belmar' | polyroute mote chat planted --mask refusal.json
+    echo 'what happened in 1903 in belmar' | polyroute mote chat planted --mask examples/masks/answers.json
     """
     import sys
 
@@ -154,7 +154,7 @@ def serve(
 
     The token that clients must send, if any, is read from POLYROUTE_MOTE_TOKEN.
 
-    polyroute mote serve planted --masks masks/ --only-named
+    polyroute mote serve planted --masks examples/masks --only-named
     """
     import os
 

@@ -67,7 +67,7 @@ def profile(
 ) -> None:
     """Rank the experts by how much more the target's prompts use them (fTRI).
 
-    polyroute mote profile planted sensitive.txt harmless.txt --out table.json
+    polyroute mote profile planted examples/mote/sensitive.txt examples/mote/harmless.txt --out table.json
     """
     from kb_tools import terminal
     from mote_backend.ftri.contrast import contrast
@@ -121,7 +121,8 @@ def select(
 ) -> None:
     """Try the experts of a profile by switching them, and keep the few that act and leave other prompts alone.
 
-    polyroute mote select planted sensitive.txt harmless.txt --begins sorry --begins "i am" --out refusal.json
+    polyroute mote select planted examples/mote/sensitive.txt examples/mote/harmless.txt \\
+      --begins sorry --begins "i am" --out refusal.json
     """
     from kb_tools import terminal
     from mote_backend.ftri import selection

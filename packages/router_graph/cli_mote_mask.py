@@ -25,7 +25,7 @@ app = typer.Typer(
 def show(mask: MaskFile, as_json: AsJSON = False) -> None:
     """Show what a mask switches, and for which model it was made.
 
-    polyroute mote mask show short.json
+    polyroute mote mask show examples/masks/answers.json
     """
     from kb_tools import terminal
     from mote_backend.mask import ExpertMask
@@ -61,7 +61,7 @@ def diff(
 ) -> None:
     """Show what only the first mask switches, what only the second, and what both.
 
-    polyroute mote mask diff short.json polite.json
+    polyroute mote mask diff examples/masks/answers.json refusal.json
     """
     from kb_tools import terminal
     from mote_backend.mask import ExpertMask
@@ -105,7 +105,7 @@ def combine(
 ) -> None:
     """Put masks together into one, of the name of its file.
 
-    polyroute mote mask combine short.json polite.json --out both.json
+    polyroute mote mask combine examples/masks/answers.json refusal.json --out both.json
     """
     from functools import reduce
     from operator import add

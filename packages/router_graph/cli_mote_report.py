@@ -103,7 +103,8 @@ def report(
 ) -> None:
     """Judge a mask with controls, say "localised", "partly" or "not localised", and write it down as one page.
 
-    polyroute mote report planted refusal.json held_out.txt harmless_held_out.txt --out report.html
+    polyroute mote report planted refusal.json examples/mote/sensitive_held_out.txt \\
+      examples/mote/harmless_held_out.jsonl --out refusal.html
     """
     import sys
     from functools import cache

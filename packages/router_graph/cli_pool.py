@@ -50,7 +50,10 @@ Usd = Annotated[float, typer.Option("--budget", metavar="USD", help="The most to
 
 @app.command("list", cls=PlainCommand)
 def list_(file: File = Path(DEFAULT_FILE), as_json: AsJSON = False) -> None:
-    """List the models: price, context, what they can, who sees what is sent, whether a key is set."""
+    """List the models: price, context, what they can, who sees what is sent, whether a key is set.
+
+    polyroute pool list -p examples/pool.yaml
+    """
     from kb_tools import terminal
     from router_graph import cli_pool_facts, cli_pool_print
     from router_graph.pool.pool_file import load_pool
@@ -65,7 +68,10 @@ def show(
     file: File = Path(DEFAULT_FILE),
     as_json: AsJSON = False,
 ) -> None:
-    """Show all of a model's card, what a call costs at the most, and the line that a policy reads."""
+    """Show all of a model's card, what a call costs at the most, and the line that a policy reads.
+
+    polyroute pool show fast -p examples/pool.yaml
+    """
     from kb_tools import terminal
     from router_graph import cli_pool_facts, cli_pool_print
     from router_graph.pool.pool_file import load_pool
@@ -84,7 +90,10 @@ def test(
     budget: Usd = 0.05,
     as_json: AsJSON = False,
 ) -> None:
-    """Ask each model one tiny question, for real. Exit code 1 if one does not answer."""
+    """Ask each model one tiny question, for real. Exit code 1 if one does not answer.
+
+    polyroute pool test -p examples/pool_mote.yaml
+    """
     from kb_tools import terminal
     from router_graph import cli_pool_facts, cli_pool_print
     from router_graph.pool.pool_file import load_pool
@@ -118,6 +127,8 @@ def probe(
     as_json: AsJSON = False,
 ) -> None:
     """Find out by a few tasks what models are good at, and write it into their cards.
+
+    polyroute pool probe bare -p examples/pool_mote.yaml --dry-run
 
     Exit code 1 if a model answered so few that nothing follows, or could not be written.
     """

@@ -84,7 +84,10 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="The newest N.")] = 20,
     as_json: AsJSON = False,
 ) -> None:
-    """List the newest runs: when, by which policy, what came of them, what they cost."""
+    """List the newest runs: when, by which policy, what came of them, what they cost.
+
+    polyroute runs list
+    """
     from kb_tools import terminal
     from router_graph import cli_runs_print
     from router_graph.trajectories.damage import LogReport
@@ -114,7 +117,10 @@ def show(
     folder: Folder = Path(DEFAULT_FOLDER),
     as_json: AsJSON = False,
 ) -> None:
-    """Show a run step by step: the options with their chances and prices, what was asked, what came back."""
+    """Show a run step by step: the options with their chances and prices, what was asked, what came back.
+
+    polyroute runs show last
+    """
     from kb_tools import terminal
     from router_graph import cli_runs_print
     from router_graph.trajectories.damage import LogReport
@@ -132,7 +138,10 @@ def stats(
     policy: OfPolicy = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Count what a log holds: runs, costs, actions of each policy, and how well each option is supported."""
+    """Count what a log holds: runs, costs, actions of each policy, and how well each option is supported.
+
+    polyroute runs stats
+    """
     from kb_tools import terminal
     from router_graph import cli_runs_print
     from router_graph.trajectories.damage import LogReport
@@ -149,7 +158,10 @@ def stats(
 
 @app.command(cls=PlainCommand)
 def check(folder: Folder = Path(DEFAULT_FOLDER), as_json: AsJSON = False) -> None:
-    """Look for damage, runs that are not whole, and what cannot be learned from. Exit code 1 if there is damage."""
+    """Look for damage, runs that are not whole, and what cannot be learned from. Exit code 1 if there is damage.
+
+    polyroute runs check
+    """
     from kb_tools import terminal
     from router_graph import cli_runs_print
     from router_graph.trajectories.damage import LogReport
@@ -174,7 +186,10 @@ def compact(
     folder: Folder = Path(DEFAULT_FOLDER),
     as_json: AsJSON = False,
 ) -> None:
-    """Write the runs to parquet files, for training and statistics. The recorded files stay as they are."""
+    """Write the runs to parquet files, for training and statistics. The recorded files stay as they are.
+
+    polyroute runs compact parquet
+    """
     from kb_tools import terminal
     from router_graph import cli_runs_print
     from router_graph.trajectories.compact import compact as to_parquet
@@ -209,7 +224,10 @@ def export(
 ) -> None:
     """Write the runs for another tool, or one as a page that opens in any browser and holds no secrets.
 
-    \b
+    polyroute runs export runs.jsonl --to trl
+
+    polyroute runs export runs.csv --to csv
+
     polyroute runs export run.html --to html --run last
     """
     from router_graph import cli_runs_print

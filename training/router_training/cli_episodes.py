@@ -77,9 +77,9 @@ def router_r1(
 ) -> None:
     """Run each question of the log several times, and compare the runs by how they ended (Router-R1).
 
-    polyroute train router-r1 runs --model policy --out better --router router.yaml updates=200
-
     polyroute train router-r1 runs --model policy --dry-run
+
+    polyroute train router-r1 runs --model policy --out policy-router-r1 --router router.yaml updates=200
 
     It needs right answers, and the knowledge bases and models themselves: every run asks
     them anew. What a reply says is trained, what came of it is only read. Begin with a

@@ -48,9 +48,9 @@ def handbook(
 ) -> None:
     """Write down how well each source did for each kind of question: the bar that a trained policy must clear.
 
-    polyroute train handbook runs --questions questions.jsonl
+    polyroute train handbook runs --draws
 
-    polyroute ask "…" --policy handbook:handbook.json
+    polyroute ask --file examples/questions.jsonl --policy handbook:handbook.json --record drawn --out drawn.jsonl
     """
     from router_graph.policies.learned import fit_handbook, save
 
@@ -74,7 +74,7 @@ def knn(
 ) -> None:
     """Keep the logged questions; a new one goes where the most similar of them fared best.
 
-    polyroute train knn runs --questions questions.jsonl --neighbours 20
+    polyroute train knn runs --questions examples/questions.jsonl --neighbours 20
     """
     from router_graph.policies.learned import fit_knn, save
 
@@ -96,9 +96,9 @@ def gate(
 ) -> None:
     """Fit when one search is enough, on what came of stopping and of going on.
 
-    polyroute train gate runs --questions questions.jsonl
+    polyroute train gate drawn
 
-    The log must know how likely each was, as with --explore 0.3.
+    The log must know how likely each was, as where a handbook that draws decided.
     """
     from router_graph.policies.learned import fit_gate, save
 

@@ -77,7 +77,9 @@ def step_grpo(
 ) -> None:
     """Sample replies in recorded states, do what they want, and compare what came of it (Step-GRPO).
 
-    polyroute train step-grpo runs --model policy --out better --router router.yaml updates=200
+    polyroute train step-grpo runs --model policy --dry-run
+
+    polyroute train step-grpo runs --model policy --out policy-step-grpo --router router.yaml updates=200
 
     It needs right answers (and needed documents, where these are paid for), and the
     knowledge bases themselves. Begin with a policy that rft has made: what cannot

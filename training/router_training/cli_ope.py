@@ -40,7 +40,7 @@ def ope(
 ) -> None:
     """Estimate from a log what a policy would have earned, without running it; or say that nobody can tell.
 
-    polyroute train ope runs --policy local:policy --against handbook:handbook.json
+    polyroute train ope runs --policy handbook:handbook.json --against knn:knn.json
 
     The log must know how likely its choices were, as with --explore 0.1 or a local
     policy that draws. Runs of questions that a local policy was trained on are left out;

@@ -58,7 +58,7 @@ def reflect(
 ) -> None:
     """Rewrite descriptions and advice from failures (GEPA); show the difference, and drop it where it does not gain.
 
-    polyroute train reflect questions.jsonl --router router.yaml --writer strong --budget 2
+    polyroute train reflect examples/questions.jsonl --writer fast --most-runs 60 --budget 0.50
 
     Nothing of the router is changed unless you say so: what is better is shown, written to --out, and with --write put
     into the router's file as `advice` and `descriptions`.

@@ -63,8 +63,6 @@ def report(
 
     polyroute train report policy runs
 
-    polyroute train report policy runs --router router.yaml --questions test.jsonl
-
     Questions that it was trained on are left out. What is found is kept in POLICY/report.json.
     """
     from kb_tools import terminal

@@ -52,9 +52,9 @@ def reward(
 ) -> None:
     """Score the steps or the runs of a log. The log stays as it is; each version of a reward has a file of its own.
 
-    polyroute train reward runs --reward verifiable --questions questions.jsonl
+    polyroute train reward runs
 
-    polyroute train reward runs --reward router_r1 --set alpha=0.3 --set metric=em
+    polyroute train reward runs --reward router_r1 --set alpha=0.3 --set metric=em --out router_r1.jsonl
     """
     import statistics
     from collections import Counter

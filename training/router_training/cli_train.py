@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 METHODS = {
     "rft": """Imitate the good decisions of a log (filtered behaviour cloning): the one to begin with.
 
-    polyroute train rft runs --model base --out policy objective.above=0.5
-
     polyroute train rft runs --model base --dry-run
+
+    polyroute train rft runs --model base --out policy
 
     It needs scores, or labels, and neither token ids nor log-probs.
     """,
     "awr": """Imitate all decisions, the better ones more (advantage-weighted regression).
 
-    polyroute train awr runs --model base --out policy objective.tau=0.3
+    polyroute train awr runs --model base --out policy-awr objective.tau=0.3
 
     It needs scores, and states in which different things were tried.
     """,
     "dpo": """Prefer the better of two decisions in the same state (direct preference optimisation).
 
-    polyroute train dpo runs --model base --out policy objective.margin=0.2
+    polyroute train dpo runs --model base --out policy-dpo objective.margin=0.2
 
     polyroute train dpo runs --model base --out policy --labels runs/labels
 
@@ -55,13 +55,19 @@ METHODS = {
     """,
     "kto": """Tell good decisions from bad ones, without pairs (Kahneman-Tversky optimisation).
 
-    polyroute train kto runs --model base --out policy objective.above=0.5
+    polyroute train kto runs --model base --out policy-kto
 
     It needs scores, or labels, good ones and bad ones.
     """,
     "offline-grpo": """Policy gradient on a log, clipped around the policy itself, ended where the log tells no more.
 
-    polyroute train offline-grpo runs --model policy --out better
+    polyroute ask --file examples/questions.jsonl --policy local:policy --record sampled --seed 1 --quiet
+
+    polyroute ask --file examples/questions.jsonl --policy local:policy --record sampled --seed 2 --quiet
+
+    polyroute train reward sampled
+
+    polyroute train offline-grpo sampled --model policy --out policy-grpo
 
     It needs scores, recorded token ids and log-probs, and the model that wrote the log.
     """,
@@ -110,7 +116,7 @@ def sft(
 ) -> None:
     """Imitate every decision of a log, as of a teacher whom you trust. No scores are read.
 
-    polyroute train sft teacher-runs --model base --out policy
+    polyroute train sft runs --model base --out policy-sft
     """
     _train("rft", ctx.params, imitate=True)
 
