@@ -76,6 +76,13 @@ SOURCES = [
 ]
 
 
+def opened(catalog: Catalog, *names: str) -> list[KnowledgeBase]:
+    """The knowledge bases of these names; those that are not there are made, and nothing is shown."""
+    there = catalog.names()
+    sources = {source.name: source for source in SOURCES}
+    return [catalog.open(name) if name in there else _refreshed(catalog, sources[name])[0] for name in names]
+
+
 def build(catalog: Catalog, console: Console) -> list[KnowledgeBase]:
     """Make the knowledge bases, or bring them up to date, and show what they hold."""
     _prepare_embedding(console)
