@@ -1,10 +1,10 @@
 """A chat model without a language model: it stands where your own would, so that an example runs offline.
 
-With tools it takes the question apart at ", and", calls for each part the tools whose description shares a word with it,
-and then says what they said. Without tools it says the shown sentence that shares most words with the question. So it shows who is asked, in which order and
-at whose expense, and never how well a real model does it. In its place goes any chat model of LangChain, such as
-`init_chat_model("openai:gpt-4o-mini")`, `ChatOllama(model="qwen3")`, `ChatMoTE(model=FOLDER)`, or one of a pool:
-`pool.as_chat_model("fast")`.
+With tools it takes the question apart at ", and", calls for each part the tools whose description shares a word with
+it, and then says what they said. Without tools it says the shown sentence that shares most words with the question. So
+it shows who is asked, in which order and at whose expense, and never how well a real model does it. In its place goes
+any chat model of LangChain, such as `init_chat_model("openai:gpt-4o-mini")`, `ChatOllama(model="qwen3")`,
+`ChatMoTE(model=FOLDER)`, or one of a pool: `pool.as_chat_model("fast")`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StandIn(BaseChatModel):
 
 
 def words(text: str) -> set[str]:
-    """What a text is about: its words of five letters or more, without a plural s, and without those of any question."""
+    """What a text is about: its words of five letters or more, without a plural s; none that any question has."""
     return {word.removesuffix("s") for word in re.findall(r"[a-z]{5,}", text.lower())} - _ASKING
 
 

@@ -3,8 +3,8 @@
 python examples/supervisor.py [FOLDER]    # of the demo's knowledge bases; .demo/kb if left out
 
 The supervisor is an agent whose tools are the routers; what it does not need is not asked. A search costs something
-here, so that the budgets bind: the last question takes all the money that science has for one, and says so. All that was
-spent, the supervisor's own words included, is one ledger in the end, because entries have ids and merge.
+here, so that the budgets bind: the last question takes all the money that science has for one, and says so. All that
+was spent, the supervisor's own words included, is one ledger in the end, because entries have ids and merge.
 """
 
 from __future__ import annotations

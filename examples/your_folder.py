@@ -3,7 +3,8 @@
 python examples/your_folder.py FOLDER "What do you want to know?"
 python examples/your_folder.py                  # of the files of examples/knowledge
 
-Texts, tables and pictures are told apart by their files: md, txt, html, pdf, docx; csv, tsv, xlsx, parquet; png, jpg, webp.
+Texts, tables and pictures are told apart by their files: md, txt, html, pdf, docx; csv, tsv, xlsx, parquet; png, jpg,
+webp.
 The knowledge bases go with the program here; Catalog("my-knowledge") keeps them, and the next run reads what changed.
 """
 
