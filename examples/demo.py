@@ -1,6 +1,6 @@
 """Five knowledge bases from what is on this machine, and a router that decides step by step which of them to ask.
 
-python examples/demo.py [FOLDER]    # the knowledge bases go to FOLDER; without one, to .demo/kb
+python examples/demo.py [FOLDER]    # the knowledge bases go to FOLDER, .demo/kb if left out; the runs go beside it
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from kb_tools import Catalog, KBError
 from router_graph import RouterError, create_router
 from router_graph.cli_ask_print import print_answer, print_bill
 from router_graph.cli_ask_story import Story
+from router_graph.trajectories.recorder import Recorder
 
 QUESTIONS = {
     "Which spacecraft first orbited the planet with the lowest density?": (
@@ -29,6 +30,13 @@ QUESTIONS = {
     "Who won the football world cup in 1998?": "None of the five knows: an honest router says so.",
 }
 """With what is special about each."""
+
+KNOWN = {
+    "Which spacecraft first orbited the planet with the lowest density?": "Cassini",
+    "Who discovered the moon with an orbit of 15.95 days?": "Christiaan Huygens",
+    "Which exception does a failed assert statement raise?": "AssertionError",
+}
+"""What is right, where it stays so: recorded with the run, and seen by no policy."""
 
 HONESTLY = (
     "No language model was asked. The policy heuristic follows words, links and rows of tables, and cuts its answer "
@@ -43,19 +51,27 @@ def main(folder: Path) -> None:
     with Catalog(folder) as catalog:
         router = create_router(build(catalog, console))
         ledger: dict[str, Any] = {}
-        for question, special in QUESTIONS.items():
-            console.print("", Rule(style="dim"), f"[bold]{question}[/]", f"[dim]{special}[/]\n", sep="\n")
-            ledger |= ask(router, question)["ledger"]
+        with Recorder(runs_beside(folder)) as recorder:
+            for question, special in QUESTIONS.items():
+                console.print("", Rule(style="dim"), f"[bold]{question}[/]", f"[dim]{special}[/]\n", sep="\n")
+                ledger |= ask(router, question, recorder)["ledger"]
     console.print("", Rule("The bill of all questions", style="dim", align="left"), sep="\n")
     print_bill(ledger)
     print_next(folder)
 
 
-def ask(router: Any, question: str) -> dict[str, Any]:
-    """One turn of the graph, shown as `polyroute ask` shows it; the state after it."""
+def runs_beside(folder: Path) -> Path:
+    """Where the runs go."""
+    return folder.with_name("runs")
+
+
+def ask(router: Any, question: str, recorder: Recorder) -> dict[str, Any]:
+    """One turn of the graph, shown as `polyroute ask` shows it, and recorded; the state after it."""
     result: dict[str, Any] = {}
+    about = {"gold": [KNOWN[question]]} if question in KNOWN else {}
+    config: Any = {"callbacks": [recorder], "metadata": about}
     with Story() as story:
-        for mode, part in router.stream({"question": question}, stream_mode=["custom", "values"]):
+        for mode, part in router.stream({"question": question}, config, stream_mode=["custom", "values"]):
             if mode == "custom":
                 story.tell(part)
             else:
@@ -68,9 +84,10 @@ def ask(router: Any, question: str) -> dict[str, Any]:
 def print_next(folder: Path) -> None:
     """Commands to paste."""
     polyroute = shlex.quote(near(Path(sys.executable).with_name("polyroute")))
-    where = shlex.quote(near(folder))
+    where, runs = shlex.quote(near(folder)), shlex.quote(near(runs_beside(folder)))
     console.print(f"\n{HONESTLY}\n", Rule("Paste next", style="dim", align="left"), sep="\n")
     for line in (
+        f"{polyroute} runs view --runs {runs}",
         f'{polyroute} ask --kb {where} --why "Which storm is on the planet with the largest mass?"',
         f'{polyroute} ask --kb {where} --policy openai/gpt-4o-mini "Which planet would float on water?"',
         f'{polyroute} kb search --folder {where} articles "an ocean under the ice"',
@@ -79,6 +96,7 @@ def print_next(folder: Path) -> None:
         "make dev",
     ):
         console.print(line, style="green", soft_wrap=True)
+    console.print("\nThe first shows these runs in the browser, step by step. More to run: examples/README.md")
 
 
 def near(path: str | Path) -> str:

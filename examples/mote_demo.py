@@ -1,11 +1,16 @@
 """Find the few experts behind a behaviour of a tiny model, switch them off, and judge what is left; all offline.
 
-python examples/mote_demo.py             # a language: German questions get German answers
-python examples/mote_demo.py refusal     # a refusal: some questions are not answered
+python examples/mote_demo.py                       # a language: German questions get German answers
+python examples/mote_demo.py refusal               # a refusal: some questions are not answered
+python examples/mote_demo.py language page.html    # the same, with the heat map of all experts on a page
+
+Profile (fTRI: which experts do two sets of prompts use differently?), select (which of them cause it?), mask, and judge
+on other prompts, with random masks as a control.
 """
 
 import random
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +26,7 @@ from mote_backend.ftri.selection import select
 from mote_backend.judging.judges import AnswerJudge
 from mote_backend.judging.languages import LanguageJudge
 from mote_backend.judging.refusals import RefusalJudge
+from mote_backend.report.report import report, save_report
 from mote_backend.verdict.judge_mask import judge_mask
 from mote_backend.verdict.panels import Panel
 
@@ -28,7 +34,7 @@ GERMAN = "bilingual", planted.BilingualWorld(), ("german", "english", "requested
 REFUSAL = "planted", planted.World(), ("sensitive", "plain", "near"), ("sorry", "i"), RefusalJudge()
 
 
-def main(variant: Any, world: Any, kinds: tuple[str, ...], begins: tuple[str, ...], judge: Any) -> None:
+def main(variant: Any, world: Any, kinds: tuple[str, ...], begins: tuple[str, ...], judge: Any, page: str) -> None:
     """Profile, select, judge, show. The kinds: questions that show the behaviour, that don't, that nearly do."""
     model, tokenizer = planted.load(variant)
 
@@ -46,14 +52,20 @@ def main(variant: Any, world: Any, kinds: tuple[str, ...], begins: tuple[str, ..
     replies = Replies(model, tokenizer, max_tokens=12)
     verdict = judge_mask(chosen, replies, profile.model, *panels[:2], others=panels[2:], right=right, examples=3)
 
-    print(f"{profile.to_markdown(6)}\nPlanted, as (layer, expert): {planted.experts(planted.FOLDERS[variant])}\n")
+    print(profile.to_markdown(6), profile.to_heat_map(), sep="\n")
+    print(f"Planted, as (layer, expert): {planted.experts(planted.FOLDERS[variant])}\n")
     table = Table("question", "reply", f"reply without {', '.join(map(str, chosen.order))}")
     for one in verdict.examples:
         table.add_row(one.prompt, one.before, one.after)
     Console().print(table)
     print(f"\n{verdict.to_markdown()}", end="")
+    if page:
+        title = f"Experts behind {kinds[0]} replies"
+        save_report(page, report(title=title, experts=profile, verdict=verdict, selection=chosen))
+        profile.save(Path(page).with_suffix(".json"))  # polyroute runs view --mote FOLDER shows it too
 
 
 if __name__ == "__main__":
     disable_progress_bar()
-    main(*(REFUSAL if sys.argv[1:] == ["refusal"] else GERMAN))
+    kind, page = (*sys.argv[1:3], *("language", "")[len(sys.argv[1:3]) :])
+    main(*(REFUSAL if kind == "refusal" else GERMAN), page)
