@@ -2,12 +2,11 @@
 
 python examples/learn.py
 
-Questions with known answers are asked of three knowledge bases, where each search costs 0.001 USD. The policy heuristic
-decides; every other route is drawn at random instead, and its chance logged. From the log a handbook is learned (in its
-place goes `fit_knn`, or a model: learn_weights.py): what each source was worth for which kind of question. Other
-questions then decide, through the real graph: the word is `promote` only for what beats the simple policies at equal
-cost, else it names the one to keep. Here it is `keep gate`: the handbook spends less than the heuristic and is as often
-right, and a rule that stops after one good search, which nobody had to learn, spends half of that.
+Questions with known answers are asked of three knowledge bases. A search costs 0.001 USD, and there is one step.
+While the log is made every other route is drawn at random, and its chance kept: what was never tried cannot be learned.
+From the log comes a handbook: what was each source worth for which kind of question? (In its place goes `fit_knn`, or a
+model: learn_weights.py.) Other questions then decide, through the real graph. The word is `promote` only for what beats
+the simple policies, and any coin between two of them, at equal cost; else it names the one to keep.
 
 The same from the command line:
 
@@ -25,8 +24,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 
-from company import handbook_of
-from demo_sources import model_prices, planet_tables
+from demo_sources import files, model_prices, planet_tables
 
 from kb_tools import Catalog, KBError, Table
 from router_graph import Knowledge, RouterContext, RouterError, create_router
@@ -36,12 +34,7 @@ from router_graph.trajectories.recorder import Recorder
 from router_training.quality import qualities
 from router_training.running import Asked, compared, ran
 
-SEARCH_USD = 0.001
-
-
-def moons() -> Table:
-    """The table of moons."""
-    return next(one for one in planet_tables() if isinstance(one, Table) and one.id == "moons.csv")
+LOOK_ONCE = RouterContext(max_steps=1)
 
 
 def prices() -> list[Table]:
@@ -53,7 +46,8 @@ def prices() -> list[Table]:
 
 def questions() -> Iterator[Asked]:
     """Of the cells of these tables, with their answers."""
-    for moon, planet, _, _, year, discoverer in moons().rows:
+    (moons,) = (one for one in planet_tables() if isinstance(one, Table) and one.id == "moons.csv")
+    for moon, planet, _, _, year, discoverer in moons.rows:
         if discoverer:
             yield Asked(f"Who discovered the moon {moon}?", (discoverer,))
             yield Asked(f"In which year was the moon {moon} discovered?", (year,))
@@ -65,7 +59,7 @@ def questions() -> Iterator[Asked]:
 
 def record(knowledge: list[Knowledge], asked: list[Asked], folder: str) -> None:
     """Each question twice, with other dice; what is right is kept with the run."""
-    graph = create_router(knowledge)
+    graph = create_router(knowledge, defaults=LOOK_ONCE)
     with Recorder(folder) as recorder:
         for seed in (0, 1):
             for one in asked:
@@ -73,27 +67,34 @@ def record(knowledge: list[Knowledge], asked: list[Asked], folder: str) -> None:
                 graph.invoke({"question": one.question}, config, context=RouterContext(explore=0.5, seed=seed))
 
 
+def sources(catalog: Catalog) -> list[Knowledge]:
+    """What may be asked, and at what price."""
+    articles = catalog.create("articles", description="Articles about planets, moons and spacecraft.")
+    articles.add(files("articles", "text"))
+    tables = catalog.create("tables", description="Figures: planets, moons, missions of spacecraft.", modality="table")
+    tables.add(planet_tables())
+    lists = catalog.create("prices", description="What language models cost, by maker.", modality="table")
+    lists.add(prices())
+    return [replace(Knowledge.of(kb), cost_usd=0.001) for kb in (articles, tables, lists)]
+
+
 async def main() -> None:
     """All three, and the word."""
     asked = list(questions())
     random.Random(0).shuffle(asked)
     train, test = asked[:30], asked[30:]
-    with tempfile.TemporaryDirectory() as own, Catalog(own) as catalog:
-        sky = catalog.create("moons", description="Moons of the planets: who discovered them, when.", modality="table")
-        sky.add(moons())
-        lists = catalog.create("prices", description="What language models cost, by maker.", modality="table")
-        lists.add(prices())
-        known = [sky, lists, handbook_of(catalog)]
-        knowledge = [replace(Knowledge.of(kb), cost_usd=SEARCH_USD) for kb in known]
-
-        await asyncio.to_thread(record, knowledge, train, f"{own}/runs")
-        runs = list(read_runs(f"{own}/runs"))
+    with tempfile.TemporaryDirectory() as folder, Catalog(folder) as catalog:
+        knowledge = sources(catalog)
+        await asyncio.to_thread(record, knowledge, train, f"{folder}/runs")
+        runs = list(read_runs(f"{folder}/runs"))
         right = qualities(runs)
         print(f"recorded: {len(runs)} runs of {len(train)} questions, {sum(right.values()) / len(runs):.0%} right")
 
         handbook = fit_handbook(runs, right)
-        policies = {"handbook": handbook, "heuristic": "heuristic", "fanout": "fanout", "gate": "gate"}
-        results = {name: await ran(create_router(knowledge, policy=one), test) for name, one in policies.items()}
+        simple = ("heuristic", "fanout", "gate", "kb:tables", "kb:prices")
+        policies = {"handbook": handbook, **{name: name for name in simple}}
+        graphs = {name: create_router(knowledge, policy=one, defaults=LOOK_ONCE) for name, one in policies.items()}
+        results = {name: await ran(graph, test) for name, graph in graphs.items()}
     found = compared("handbook", results)
     print(f"asked: {len(test)} other questions\n\n{'policy':<10} {'right':>15} {'USD a question':>16}")
     for name, share in found.quality.items():
