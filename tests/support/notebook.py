@@ -22,9 +22,7 @@ def executed(path: Path, *, timeout_s: int = 60) -> NotebookNode:
     folder = {"metadata": {"path": str(path.parent)}}
     with tempfile.TemporaryDirectory() as sockets:  # over TCP, anybody on this machine could listen
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
-        NotebookClient(notebook, km=kernel, timeout=timeout_s, resources=folder).execute(
-            stderr=subprocess.DEVNULL
-        )
+        NotebookClient(notebook, km=kernel, timeout=timeout_s, resources=folder).execute(stderr=subprocess.DEVNULL)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
