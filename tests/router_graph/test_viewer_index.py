@@ -14,8 +14,9 @@ import pytest
 
 from router_graph.trajectories.compact import compact
 from router_graph.trajectories.shards import LogError, encode
+from router_graph.viewer import index as index_module
 from router_graph.viewer import schema
-from router_graph.viewer.index import TICK_S, Index
+from router_graph.viewer.index import Index
 from router_graph.viewer.listing import page
 from support.run_logs import SAY, began, decided, ended, observed, record_real_runs, runs_in, whole_run, write
 
@@ -182,7 +183,10 @@ def test_the_log_may_be_read_only_and_the_cache_out_of_reach(tmp_path: Path, log
     assert {path: path.stat().st_mtime_ns for path in [log, *log.rglob("*")]} == before
 
 
-def test_listeners_hear_which_runs_grew_and_nothing_is_looked_at_while_nobody_listens(watched: Watched, log: Path):
+def test_listeners_hear_which_runs_grew_and_nothing_is_looked_at_while_nobody_listens(
+    watched: Watched, log: Path, monkeypatch
+):
+    monkeypatch.setattr(index_module, "TICK_S", 0.03)
     path = write(log, [began("a")])
     watched.rows()
     heard, news = set[str](), threading.Event()
@@ -200,7 +204,7 @@ def test_listeners_hear_which_runs_grew_and_nothing_is_looked_at_while_nobody_li
     looks = list[float]()
     files = watched.index._files
     watched.index._files = lambda: looks.append(time.monotonic()) or files()  # type: ignore[method-assign,func-returns-value]
-    time.sleep(3 * TICK_S)
+    time.sleep(0.15)
     assert len(looks) <= 1 and "b" not in heard  # the look that was under way
     assert set(watched.rows()) == {"a", "b"}
 

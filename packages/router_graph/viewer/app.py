@@ -19,7 +19,7 @@ from mote_backend.serving.guard import LOOPBACK, Guard
 from router_graph.errors import RouterError
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import about, acting, reading
-from router_graph.viewer.borders import Headers, OnlyOurs
+from router_graph.viewer.borders import HEADERS, Headers, OnlyOurs
 from router_graph.viewer.filters import where
 from router_graph.viewer.listing import MOST, page
 from router_graph.viewer.problems import Problem
@@ -66,7 +66,7 @@ def viewer_app(
     app = Starlette(
         routes=[Route("/", _index), Route("/static/{name}", _static), api],
         middleware=[Middleware(Headers), Middleware(Guard, token=None, **own)],
-        exception_handlers={HTTPException: _failed, RouterError: _failed},
+        exception_handlers={HTTPException: _failed, RouterError: _failed, Exception: _broke},
         lifespan=lifespan,
     )
     app.state.viewer = viewer
@@ -129,3 +129,10 @@ async def _failed(request: Request, error: Exception) -> Response:
         said = "There is no such address." if error.status_code == 404 else error.detail
         return answer({"error": {"message": said}}, error.status_code)
     return answer({"error": {"message": str(error)}}, 409)
+
+
+async def _broke(request: Request, error: Exception) -> Response:
+    """A fault of ours, which Starlette raises again for the log; what it was is nobody's business in a browser."""
+    reply = answer({"error": {"message": "Something broke in the viewer; the terminal it runs in says what."}}, 500)
+    reply.headers.update(HEADERS)
+    return reply

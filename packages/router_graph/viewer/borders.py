@@ -12,7 +12,7 @@ CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Nothing from elsewhere, and nothing inline: a text that gets into the page as code does not run."""
-_HEADERS = {
+HEADERS = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -20,6 +20,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
+"""Of every answer."""
 MAX_BODY = 1 << 20
 """Bytes of a request."""
 
@@ -39,7 +40,7 @@ class Headers:
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
                 there = {name.lower() for name, _ in message["headers"]}
-                added = {**_HEADERS, "cache-control": default}
+                added = {**HEADERS, "cache-control": default}
                 extra = [(k.encode(), v.encode()) for k, v in added.items() if k.encode() not in there]
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)

@@ -46,7 +46,7 @@ def heat_map(folder: Path | None, name: str) -> dict[str, Any]:
         "chance": table.chance,
         "notes": list(table.notes),
         "cells": cells,
-        "mask_name": None if mask is None else mask.title,
+        "mask_name": None if mask is None else mask.name or mask.id,
         "mask": [] if mask is None else sorted([layer, expert] for layer, expert in switched(mask)),
     }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from router_graph.trajectories.records import RunRecord
+from router_graph.trajectories.shards import LogError
 from router_graph.viewer import schema
 from router_graph.viewer.beside import BESIDE
 from router_graph.viewer.details import details_of
@@ -23,6 +25,8 @@ from router_graph.viewer.under_way import UnderWay
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router
+
+_logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 SOON_S = 0.05
@@ -77,7 +81,11 @@ class Viewer:
         with self.index.read() as db:
             rows = rows_named(db, [run])
             image_of = self._inlined if inline else self._image_of
-            details = details_of(record, rows[0] if rows else {}, db, image_of)
+            try:
+                details = details_of(record, rows[0] if rows else {}, db, image_of)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:  # another program wrote the log
+                _logger.warning("The run %s cannot be shown.", run, exc_info=True)
+                raise LogError(f"The run {run} cannot be shown ({type(error).__name__}: {error}).") from None
         return {**details, "waiting": self.under_way.waiting.get(run, [])}
 
     def page_of(self, run: str) -> str:
