@@ -8,6 +8,7 @@ import socket
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -104,9 +105,17 @@ def view(
         terminal.note(f"The runs of {log} are at {address} (Ctrl-C ends it).")
         if browser:
             webbrowser.open(address)
-        uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1)
-        ).run(sockets=[listener])
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+        )
+        ends = server.handle_exit
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            pages.state.viewer.index.leave()  # else the server would wait for pages that are open
+            ends(number, frame)
+
+        server.handle_exit = leave  # type: ignore[method-assign]
+        server.run(sockets=[listener])
 
 
 def write_page(run: RunRecord, folder: Path, path: Path, *, overwrite: bool) -> None:

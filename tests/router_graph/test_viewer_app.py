@@ -24,7 +24,8 @@ from mote_backend.ftri.expert_table import ExpertTable
 from mote_backend.mask import ExpertMask
 from router_graph.state import Left
 from router_graph.viewer.app import viewer_app
-from router_graph.viewer.one_file import bundle, one_file
+from router_graph.viewer.bundle import bundle
+from router_graph.viewer.one_file import one_file
 from router_graph.viewer.viewer import STATIC, page_of_record
 from support.run_logs import (
     ASK,
@@ -328,7 +329,16 @@ def test_modules_become_one_script_in_order_of_need(tmp_path: Path):
         bundle(tmp_path, "main")
 
 
-def test_the_viewers_own_pages_can_be_put_into_one_file():
+def test_the_viewers_own_pages_are_one_script_and_one_sheet(client: TestClient):
+    page = client.get("/").text
+    names = re.findall(r'(?:src|href)="(static/[^"]*)"', page)
+    assert names == ["static/viewer.css", "static/viewer.js"]
+    for name, kind in zip(names, ("text/css", "text/javascript"), strict=True):
+        reply = client.get(f"/{name}")
+        assert reply.status_code == 200 and reply.headers["content-type"].startswith(kind)
+        assert reply.headers["cache-control"] == "no-cache"
+        again = client.get(f"/{name}", headers={"If-None-Match": reply.headers["etag"]})
+        assert again.status_code == 304 and not again.content
     assert "<html" in one_file(STATIC, {}, {"row": {"id": "x"}})
 
 

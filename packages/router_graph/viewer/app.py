@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import hashlib
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from mote_backend.serving.guard import LOOPBACK, Guard
@@ -20,6 +20,7 @@ from router_graph.errors import RouterError
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import about, acting, reading
 from router_graph.viewer.borders import HEADERS, Headers, OnlyOurs
+from router_graph.viewer.bundle import parts_of, with_parts
 from router_graph.viewer.filters import where
 from router_graph.viewer.listing import MOST, page
 from router_graph.viewer.problems import Problem
@@ -27,9 +28,6 @@ from router_graph.viewer.viewer import SOON_S, STATIC, Viewer
 
 if TYPE_CHECKING:
     from router_graph.settings_live import Router
-
-_NAME = re.compile(r"[a-z_]+\.(js|css|svg)")
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 def viewer_app(
@@ -112,14 +110,20 @@ def _whole(text: str, name: str) -> int:
 
 
 async def _index(_: Request) -> Response:
-    return FileResponse(STATIC / "index.html", media_type="text/html; charset=utf-8")
+    head = '<link rel="stylesheet" href="static/viewer.css">\n<script type="module" src="static/viewer.js"></script>\n'
+    return HTMLResponse(with_parts(parts_of(STATIC).page, head, ""))
 
 
 async def _static(request: Request) -> Response:
     name = request.path_params["name"]
-    if not _NAME.fullmatch(name) or not (STATIC / name).is_file():
+    if name not in ("viewer.js", "viewer.css"):
         raise HTTPException(404)
-    return FileResponse(STATIC / name, media_type=_TYPES[Path(name).suffix])
+    parts = parts_of(STATIC)
+    text, kind = (parts.script, "text/javascript") if name == "viewer.js" else (parts.style, "text/css")
+    tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(text, media_type=kind, headers={"etag": tag})
 
 
 async def _failed(request: Request, error: Exception) -> Response:

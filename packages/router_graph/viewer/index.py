@@ -74,6 +74,8 @@ class Index:
         self._left, self._whole = 0, 0
         self._torn = 0
         self._thread: threading.Thread | None = None
+        self.is_left = False
+        """Nobody is to listen any more."""
         self.problem: str | None = None
         """Why the log cannot be read, if it cannot."""
 
@@ -122,6 +124,14 @@ class Index:
 
         return end
 
+    def leave(self) -> None:
+        """Send the listeners away, as the server is about to end and waits for them."""
+        self.is_left = True
+        with self._state:
+            listeners = list(self._listeners)
+        for one in listeners:
+            one(set())
+
     def record(self, run: str) -> RunRecord | None:
         """The whole run, from the log; None where there is none of this id. Raises `LogError`."""
         with self.read() as db:
@@ -147,6 +157,7 @@ class Index:
 
     def close(self) -> None:
         """Stop following."""
+        self.leave()
         with self._state:
             self._closed = True
             self._state.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -27,17 +28,23 @@ async def events(viewer: Viewer) -> AsyncIterator[bytes]:
         news.update(runs)
         fresh.set()
 
-    end = viewer.index.listen(lambda runs: loop.call_soon_threadsafe(heard, runs))
+    def hear(runs: set[str]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(heard, runs)
+
+    end = viewer.index.listen(hear)
     told = indexing(viewer)
     try:
         yield event("indexing", told)
-        while True:
+        while not viewer.index.is_left:
             try:
                 await asyncio.wait_for(fresh.wait(), BEAT_S)
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
             fresh.clear()
+            if not news:
+                continue
             runs, now = sorted(news), indexing(viewer)
             news.clear()
             if now != told:
