@@ -6,7 +6,7 @@ import collections
 import enum
 import heapq
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -17,6 +17,7 @@ from router_graph import cli_runs_view
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from router_graph.trajectories.export.exporting import Form as TableForm
     from router_graph.trajectories.records import RunRecord
 
 DEFAULT_FOLDER = "runs"
@@ -235,13 +236,15 @@ def export(
     from router_graph.trajectories.export import export as write
 
     report = LogReport()
-    if (to is Form.html) != (run is not None):
-        raise typer.BadParameter("the page of a run wants both --to html and --run RUN.", param_hint="--run")
-    if run is not None:
+    if to is Form.html:
+        if run is None:
+            raise typer.BadParameter("it is needed for a page; say which, as in --run last.", param_hint="--run")
         cli_runs_view.write_page(_the_run(folder, run, report), folder, path, overwrite=overwrite)
         return
+    if run is not None:
+        raise typer.BadParameter(f"it goes with --to html; {to.value} takes all runs.", param_hint="--run")
     runs = _runs(folder, report, _chosen(status, policy, None))
-    cli_runs_print.note_export(write(runs, to.value, path, overwrite=overwrite))
+    cli_runs_print.note_export(write(runs, cast("TableForm", to.value), path, overwrite=overwrite))
     cli_runs_print.note_damage(report)
 
 

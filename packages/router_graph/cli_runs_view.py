@@ -110,9 +110,9 @@ def view(
         )
         ends = server.handle_exit
 
-        def leave(number: int, frame: FrameType | None) -> None:
+        def leave(sig: int, frame: FrameType | None) -> None:
             pages.state.viewer.index.leave()  # else the server would wait for pages that are open
-            ends(number, frame)
+            ends(sig, frame)
 
         server.handle_exit = leave  # type: ignore[method-assign]
         server.run(sockets=[listener])
