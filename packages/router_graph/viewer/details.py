@@ -60,7 +60,7 @@ def _step(
     chances = decision["probabilities"] or {}
     observations = step.get("observations", {})
     cited = {(one["kb"], one["doc_id"]) for one in run.citations}
-    images = {one["key"] for one in run.menu if one["modality"] == "image"}
+    holds = {one["key"]: one["modality"] for one in run.menu}
     forked = forked_from(run.metadata)
     return {
         "number": record.number,
@@ -80,7 +80,7 @@ def _step(
             for option in run.menu
         ],
         "actions": [
-            _action(one, observations.get(str(n)), cited, image_of if one.target in images else _no_image)
+            _action(one, observations.get(str(n)), cited, holds.get(one.target, ""), image_of)
             for n, one in enumerate(actions)
         ],
         "shadow": step.get("shadow"),
@@ -93,7 +93,7 @@ def _step(
 
 
 def _action(
-    action: Action, seen: Mapping[str, Any] | None, cited: set[tuple[str, str]], image_of: ImageOf
+    action: Action, seen: Mapping[str, Any] | None, cited: set[tuple[str, str]], modality: str, image_of: ImageOf
 ) -> dict[str, Any]:
     text = getattr(action, "text", None) or getattr(action, "problem", "")
     shown = {
@@ -108,22 +108,19 @@ def _action(
     }
     if seen is not None:
         told = {name: seen[name] for name in ("status", "text", "served", "usd", "tokens", "seconds")}
-        shown["observation"] = {**told, "hits": [_hit(one, cited, image_of) for one in seen["hits"]]}
+        shown["observation"] = {**told, "hits": [_hit(one, cited, modality, image_of) for one in seen["hits"]]}
     return shown
 
 
-def _hit(hit: Hit, cited: set[tuple[str, str]], image_of: ImageOf) -> dict[str, Any]:
-    rows = rows_of(hit)
+def _hit(hit: Hit, cited: set[tuple[str, str]], modality: str, image_of: ImageOf) -> dict[str, Any]:
+    is_table = modality == "table" or all(line.startswith("|") for line in hit["text"].split("\n"))
+    rows = rows_of(hit) if is_table else None  # a passage with a table in it is shown whole
     return {
         **hit,
         "cited": (hit["kb"], hit["doc_id"]) in cited,
         "table": None if rows is None else {"header": rows.columns, "rows": rows.cells},
-        "image": image_of(hit["kb"], hit["doc_id"]),
+        "image": image_of(hit["kb"], hit["doc_id"]) if modality == "image" else None,
     }
-
-
-def _no_image(kb: str, doc_id: str) -> None:
-    return None
 
 
 def _prompt(call: Call | None) -> list[dict[str, Any]] | None:

@@ -50,7 +50,7 @@ def rows_named(db: sqlite3.Connection, runs: Sequence[str]) -> list[dict[str, An
 
 
 def row_of(row: sqlite3.Row) -> dict[str, Any]:
-    """A `RunRow`: see the viewer's page of the documentation."""
+    """A row as JSON has it. `path` is what was asked, in order; `live`: it is under way, and grew just now."""
     forked = None if row["forked_run"] is None else {"run": row["forked_run"], "step": row["forked_step"]}
     return {
         **{name: row[name] for name in _OWN},
