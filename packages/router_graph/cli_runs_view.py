@@ -6,15 +6,15 @@ import contextlib
 import os
 import socket
 import webbrowser
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from kb_tools.cli_command import PlainCommand
+from router_graph import cli_ask_options
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -48,6 +48,8 @@ def view(
             "--config", "-c", metavar="FILE", help="The settings, to ask and fork with; router.yaml if there is one."
         ),
     ] = None,
+    knowledge: cli_ask_options.Location = None,
+    pool: cli_ask_options.Pool = None,
     mote: Annotated[
         Path | None,
         typer.Option(
@@ -64,8 +66,8 @@ def view(
 ) -> None:
     """Look at the runs in the browser: a table of runs, each run step by step, each step with all its options.
 
-    With a router.yaml, or with knowledge bases in polyroute-kb, questions can be asked and steps forked there. Beyond
-    this machine it is served with a token alone: POLYROUTE_TOKEN.
+    With a router.yaml, or with knowledge bases or a pool, questions can be asked and steps forked there. Beyond this
+    machine it is served with a token alone: POLYROUTE_TOKEN.
 
     \b
     polyroute runs view --runs runs
@@ -91,7 +93,7 @@ def view(
     hosts = LOOPBACK | {host.strip("[]").lower()} if is_loopback(host) else None
     with contextlib.ExitStack() as opened:
         listener = opened.enter_context(_listening(host, port))
-        router = _router(config, folder, opened)
+        router = _router(config, {"knowledge": knowledge, "pool": pool}, folder, opened)
         log = folder or _log_of(router)
         pages = viewer_app(log, router=router, mote=mote or log.absolute().parent, token=token, hosts=hosts)
         opened.callback(pages.state.viewer.close)
@@ -105,17 +107,9 @@ def view(
         terminal.note(f"The runs of {log} are at {address} (Ctrl-C ends it).")
         if browser:
             webbrowser.open(address)
-        server = uvicorn.Server(
+        uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
-        )
-        ends = server.handle_exit
-
-        def leave(sig: int, frame: FrameType | None) -> None:
-            pages.state.viewer.index.leave()  # else the server would wait for pages that are open
-            ends(sig, frame)
-
-        server.handle_exit = leave  # type: ignore[method-assign]
-        server.run(sockets=[listener])
+        ).run(sockets=[listener])
 
 
 def write_page(run: RunRecord, folder: Path, path: Path, *, overwrite: bool) -> None:
@@ -133,22 +127,27 @@ def write_page(run: RunRecord, folder: Path, path: Path, *, overwrite: bool) -> 
     terminal.note(f"The run {run.run_id} was written to {path}; it opens in any browser.")
 
 
-def _router(config: Path | None, folder: Path | None, opened: contextlib.ExitStack) -> Router | None:
+def _router(
+    config: Path | None, given: Mapping[str, str | None], folder: Path | None, opened: contextlib.ExitStack
+) -> Router | None:
     """The router to ask and fork with; None where there are no settings and nobody to ask."""
     from kb_tools import terminal
     from router_graph.errors import RouterError
     from router_graph.settings import DEFAULT_FILE, FILE_VARIABLE
     from router_graph.settings_live import load_router
 
-    is_told = config is not None or os.environ.get(FILE_VARIABLE) or Path(DEFAULT_FILE).exists()
-    is_there = any(Path(one).exists() for one in ("polyroute-kb", "pool.yaml"))
-    if not (is_told or is_there or any(os.environ.get(one) for one in ("POLYROUTE_KB", "POLYROUTE_POOL"))):
+    arguments = {name: value for name, value in given.items() if value is not None}
+    is_told = config is not None or bool(arguments)
+    named = any(os.environ.get(one) for one in (FILE_VARIABLE, "POLYROUTE_KB", "POLYROUTE_POOL"))
+    is_there = any(Path(one).exists() for one in (DEFAULT_FILE, "polyroute-kb", "pool.yaml"))
+    if not (is_told or named or is_there):
         return None
+    if folder is not None:
+        arguments["runs"] = "none"  # the viewer records what it starts, into the log that it shows
     try:
-        # The viewer records what it starts, into the log that it shows.
-        return opened.enter_context(load_router(config, **({} if folder is None else {"runs": "none"})))
+        return opened.enter_context(load_router(config, **arguments))
     except RouterError as error:
-        if config is not None:
+        if is_told:
             raise
         terminal.note(f"Nobody can be asked in the viewer: {error}")
         return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +21,7 @@ import typer
 import uvicorn
 from typer.testing import CliRunner
 
-from router_graph import cli_runs
+from router_graph import cli_runs, cli_runs_view
 from router_graph.cli import Sentences
 from router_graph.trajectories.shards import encode
 from router_graph.viewer import index
@@ -121,8 +123,12 @@ def test_the_command_serves_the_folder_and_ends_quietly(tmp_path: Path):
         assert reply.status == status, body
     assert json.loads(body)["total"] == 1
     connection.close()
-    process.send_signal(2)
-    assert "Traceback" not in process.stderr.read() and process.wait(10) in (0, 130)
+    live = HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
+    live.request("GET", "/app/api/live", headers={"Authorization": "Bearer a token/of mine"})
+    assert live.getresponse().status == 200
+    process.send_signal(signal.SIGINT)  # an open page holds nothing up, and causes no traceback
+    assert process.stderr.read().strip() in ("", "Interrupted.") and process.wait(10) in (0, 130)
+    live.close()
     process.stderr.close()
     assert [one.suffix for one in (tmp_path / "cache").rglob("*.sqlite")] == [".sqlite"]
     assert {one.name for one in (tmp_path / "log").iterdir()}.isdisjoint({"rewards", "labels", "forks"})
@@ -135,6 +141,7 @@ def test_the_command_serves_the_folder_and_ends_quietly(tmp_path: Path):
         (["--host", "0.0.0.0"], "0.0.0.0 is reachable for other machines, and runs hold what people asked;"),
         (["--port", "TAKEN"], "Port TAKEN of 127.0.0.1 cannot be had (Address already in use); give another."),
         (["-c", "nothing.yaml"], "nothing.yaml"),
+        (["--kb", "none", "--pool", "nothing.yaml"], "nothing.yaml: there is no such file"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_a_sentence(tmp_path: Path, monkeypatch, words: list[str], sentence: str):
@@ -160,3 +167,19 @@ def test_one_run_becomes_a_file(tmp_path: Path):
     assert export("--to", "html", "--run", "last", "--overwrite").exit_code == 0
     for one in (("--to", "html"), ("--to", "csv", "--run", "last")):
         assert export(*one).exit_code == 2 and "--run" in export(*one).stderr
+
+
+def test_the_log_and_who_can_be_asked_come_from_the_settings(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with contextlib.ExitStack() as opened:
+        assert cli_runs_view._router(None, {}, None, opened) is None and capsys.readouterr().err == ""
+        Path("router.yaml").write_text("knowledge: none\npool: pool.yaml\nruns: kept\n")
+        assert cli_runs_view._router(None, {}, None, opened) is None
+        assert capsys.readouterr().err.startswith("Nobody can be asked in the viewer: router.yaml, line 2")
+        Path("pool.yaml").write_text(
+            "models: [{name: fast, model: openai/x, api_base: 'http://127.0.0.1:9', price: free}]"
+        )
+        router = cli_runs_view._router(None, {}, None, opened)
+        assert router is not None and cli_runs_view._log_of(router) == Path("kept")
+        other = cli_runs_view._router(None, {"pool": "pool.yaml"}, Path("runs"), opened)
+        assert other is not None and other.recorder is None and cli_runs_view._log_of(None) == Path("runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from typing import Any
 
@@ -35,7 +36,7 @@ def about(viewer: Viewer) -> dict[str, Any]:
     return {
         "version": version_here(),
         "log": str(viewer.log),
-        "record": f'polyroute ask "…" --record {viewer.log}',
+        "record": f'polyroute ask "…" --record {shlex.quote(str(viewer.log))}',
         "runs": runs,
         "indexing": indexing(viewer),
         "damaged": viewer.index.damaged,

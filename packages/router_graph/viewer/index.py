@@ -74,6 +74,8 @@ class Index:
         self._left, self._whole = 0, 0
         self._torn = 0
         self._thread: threading.Thread | None = None
+        self.heeds_signals = False
+        """`leave` is called at the signals that end the process; see `live.leave_in_time`."""
         self.is_left = False
         """Nobody is to listen any more."""
         self.problem: str | None = None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import threading
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer.about import indexing
 
 if TYPE_CHECKING:
+    from router_graph.viewer.index import Index
     from router_graph.viewer.viewer import Viewer
 
 BEAT_S = 15.0
@@ -56,6 +60,24 @@ async def events(viewer: Viewer) -> AsyncIterator[bytes]:
             )
     finally:
         end()
+
+
+def leave_in_time(index: Index) -> None:
+    """Send the listeners away at the signal that ends the server: it would wait for them, for ever where nobody told it
+    otherwise, and tell its applications only then. To be called in the server's loop; once is enough."""
+    if index.heeds_signals or threading.current_thread() is not threading.main_thread():
+        return
+    index.heeds_signals = True
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+
+        def leave(sig: int, frame: FrameType | None, before: Any = before) -> None:
+            index.leave()
+            if callable(before):
+                before(sig, frame)
+
+        if callable(before):
+            signal.signal(number, leave)
 
 
 def event(name: str, data: object) -> bytes:

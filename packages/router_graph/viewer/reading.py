@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import saved_views
 from router_graph.viewer.heat_maps import heat_map, tables_in
-from router_graph.viewer.live import events
+from router_graph.viewer.live import events, leave_in_time
 from router_graph.viewer.pictures import picture
 from router_graph.viewer.problems import Problem
 from router_graph.viewer.viewer import Viewer
@@ -23,6 +23,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
     """The addresses, below `/api`."""
 
     async def live(_: Request) -> Response:
+        leave_in_time(viewer.index)
         return StreamingResponse(events(viewer), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
     def export(request: Request) -> Response:
