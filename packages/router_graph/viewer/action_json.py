@@ -17,6 +17,8 @@ def as_told(action: Mapping[str, Any]) -> dict[str, Any]:
     """For the pages, of `action_as_dict`."""
     made = action_from_dict(action)
     told: dict[str, Any] = {"kind": made.kind, "target": made.target}
+    if isinstance(made, RouteToLLM):
+        told["evidence"] = made.evidence
     return told | {name: value for name, value in action.items() if name not in ("kind", "kb", "model")}
 
 

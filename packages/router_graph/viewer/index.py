@@ -134,6 +134,15 @@ class Index:
         for one in listeners:
             one(set())
 
+    def tell(self, changed: set[str]) -> None:
+        """Tell whoever listens that these runs changed."""
+        if not changed:
+            return
+        with self._state:
+            listeners = list(self._listeners)
+        for one in listeners:
+            one(changed)
+
     def record(self, run: str) -> RunRecord | None:
         """The whole run, from the log; None where there is none of this id. Raises `LogError`."""
         with self.read() as db:
@@ -225,7 +234,7 @@ class Index:
                     changed |= refresh(db, self.beside)
                 db.execute("COMMIT")
         self._left = 0
-        self._tell(changed)
+        self.tell(changed)
 
     def _files(self) -> Iterator[_File]:
         if not self.log.exists():
@@ -254,20 +263,12 @@ class Index:
                 db.execute("ROLLBACK")
                 raise
             self._left = max(0, min(before, self._left - size)) if is_more else max(0, self._left)
-            self._tell(changed)
+            self.tell(changed)
             if not is_more:
                 if done < file.size and time.time() - file.written > _TORN_AFTER_S:
                     self._torn += 1
                 return
             time.sleep(0.001)  # requests want their turn
-
-    def _tell(self, changed: set[str]) -> None:
-        if not changed:
-            return
-        with self._state:
-            listeners = list(self._listeners)
-        for one in listeners:
-            one(changed)
 
     def _empty(self, db: sqlite3.Connection) -> None:
         """The log is another one than before."""

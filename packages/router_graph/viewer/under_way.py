@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,11 @@ class Going:
 
 
 class UnderWay:
-    """The runs of one viewer. `begin` and `resume` are called in the event loop that the runs go on in."""
+    """The runs of one viewer. `begin` and `resume` are called in the event loop that the runs go on in. `tell` hears of
+    those that begin to wait."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once
+    def __init__(self, at_once: int = AT_ONCE, *, tell: Callable[[set[str]], None] = lambda runs: None) -> None:
+        self._at_once, self._tell = at_once, tell
         self._going: dict[str, Going] = {}
         """By the run's id; of a run that has not begun, by one that is made up, or the one that it will have."""
 
@@ -132,6 +133,8 @@ class UnderWay:
                 going.interrupts = tuple(update.get("__interrupt__", ()))
                 if not going.begun.done():
                     key = self._begun(key, going, update)
+                if going.interrupts:
+                    self._tell({key})  # nothing of it is in the log
         except asyncio.CancelledError:
             going.begun.cancel()
             raise

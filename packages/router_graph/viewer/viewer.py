@@ -51,7 +51,7 @@ class Viewer:
         self.beside = self.index.beside
         """The folder in which `forks`, `labels` and `rewards` lie."""
         self.recording = Recording(self.log, self.beside, router)
-        self.under_way = UnderWay()
+        self.under_way = UnderWay(tell=self.index.tell)
 
     def close(self) -> None:
         """Cancel what was begun here, and stop following the log."""

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
+from router_graph import Answer, RouteToKB, RouteToLLM, create_router
+from router_graph.actions import action_as_dict
 from router_graph.errors import SettingsError
 from router_graph.settings_live import Router, load_router
 from router_graph.trajectories.reader import read_runs
+from router_graph.viewer.action_json import action_of, as_told
 from router_graph.viewer.problems import Problem
 from router_graph.viewer.under_way import UnderWay
 from support.handbook import ABOUT_THE_SKY, QUESTION, make_shelf
+from support.routed_runs import libraries
 from support.routing import Script, Shelf
 from support.viewer_server import ViewerServer, until
 
@@ -177,9 +182,37 @@ def test_without_a_router_it_says_what_to_do(house: Path, tmp_path: Path, asked:
         assert "router.yaml" in server.post(f"runs/{asked}/fork", 409, step=1, action=SKY)
 
 
-async def test_only_so_many_go_on_at_once_and_the_end_cancels_them():
-    from router_graph import RouteToKB, create_router
+async def test_whoever_listens_hears_of_a_run_that_waits_as_no_log_says_so():
+    heard: list[set[str]] = []
+    under_way = UnderWay(tell=heard.append)
+    graph = create_router(libraries(), policy=Script(RouteToKB("people", "x")), checkpointer=InMemorySaver())
+    run = await under_way.begin(graph, {"question": "x"}, {}, context={"ask_above_usd": 0.0, "max_steps": 1})
+    while run not in under_way.waiting:
+        await asyncio.sleep(0.01)
+    assert heard == [{run}] and under_way.running == []
+    going = under_way.find(run)
+    assert going is not None
+    under_way.resume(run, going, {"approve": True}, None)
+    while under_way.find(run) is not None:
+        await asyncio.sleep(0.01)
 
+
+@pytest.mark.parametrize(
+    ("told", "made"),
+    [
+        ({"kind": "llm", "target": "llm:a:b", "query": "x"}, RouteToLLM("a:b", "x", evidence=True)),
+        ({"kind": "llm", "target": "llm:m", "query": "x", "evidence": False}, RouteToLLM("m", "x")),
+        ({"kind": "kb", "target": "kb:b", "query": "x", "k": 3}, RouteToKB("b", "x", k=3)),
+        ({"kind": "kb", "target": "kb:b", "query": "x", "linked": "b:1"}, RouteToKB("b", "x", linked="b:1")),
+        ({"kind": "answer", "text": ""}, Answer("")),
+    ],
+)
+def test_actions_of_the_pages_are_those_of_the_graph(told, made):
+    assert action_of(told, has_evidence=True) == made
+    assert action_of(as_told(action_as_dict(made)), has_evidence=True) == made
+
+
+async def test_only_so_many_go_on_at_once_and_the_end_cancels_them():
     slow = Shelf("slow", slow_s=60)
     graph, under_way = create_router([slow], policy=Script(RouteToKB("slow", "x"))), UnderWay(at_once=2)
     runs = [await under_way.begin(graph, {"question": "x"}, {}) for _ in range(2)]
@@ -192,8 +225,6 @@ async def test_only_so_many_go_on_at_once_and_the_end_cancels_them():
 
 
 async def test_what_cannot_begin_raises_and_is_forgotten():
-    from router_graph import create_router
-
     under_way = UnderWay()
     with pytest.raises(SettingsError, match="no policy"):
         await under_way.begin(create_router([Shelf("s")]), {"question": "x"}, {}, context={"policy": "nobody"})
