@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from router_graph import Answer, RouteToKB, create_router
+from router_graph.forking import fork
 from router_graph.trajectories.labels import LabelWriter, read_labels
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.recorder import Recorder
@@ -78,6 +79,21 @@ def test_two_policies_are_compared_on_the_questions_that_both_answered(server: V
     assert all(one["a"]["policy"] == "mayors" and one["first_difference"] == 1 for one in told["rows"])
     back = server.get("compare", a="guess", b="mayors")
     assert back["counts"] == {"win": 0, "loss": 2, "tie": 3, "unknown": 1}
+
+
+def test_of_each_policy_the_newest_run_counts_and_no_fork(tmp_path: Path):
+    one, log = ASKED[0], tmp_path / "runs"
+    about = {"metadata": {"question_id": one.text, "gold": [one.answer]}}
+    with Recorder(log, sync="never") as recorder, Recorder(log / "forks", sync="never") as forks:
+        for name, answer in (("a", "Nobody."), ("b", "Nobody."), ("a", one.answer)):
+            graph = create_router(towns(), policy=Script(Answer(answer), name=name))
+            graph.invoke({"question": one.text}, {**about, "callbacks": [recorder]})
+        last = list(read_runs(log))[-1]
+        fork(graph, last, 1, Answer("Nobody at all."), config={"callbacks": [forks]})
+    with ViewerServer(log, cache=tmp_path / "index.sqlite") as server:
+        until(lambda: server.get("runs")["total"] == 4)
+        told = server.get("compare", a="a", b="b")
+    assert told["counts"]["win"] == told["total"] == 1 and told["rows"][0]["a"]["id"] == last.run_id
 
 
 def test_pages_of_one_outcome_and_filters_of_either_run(server: ViewerServer):
