@@ -32,11 +32,8 @@ def router_facts(viewer: Viewer) -> dict[str, Any] | None:
     """What a question can be asked with: names of policies, the menu, and what holds where a question does not say."""
     if viewer.router is None:
         return None
-    from router_graph.policies.named import policy_names
-
     resources = viewer.router.resources
-    names = dict.fromkeys([resources.defaults["policy"], *policy_names(resources.pool, list(resources.knowledge))])
-    return {"policies": list(names), "menu": resources.menu(), "defaults": resources.defaults}
+    return {"policies": viewer.policies, "menu": resources.menu(), "defaults": resources.defaults}
 
 
 def routes(viewer: Viewer) -> list[BaseRoute]:

@@ -57,7 +57,7 @@ def asked(server: ViewerServer) -> str:
 def test_what_can_be_done_is_told(server: ViewerServer):
     told = server.get("about")
     assert told["can"] == {"ask": True, "fork": True, "label": True}
-    assert {"heuristic", "kb:handbook"} <= set(told["router"]["policies"])
+    assert told["router"]["policies"] == ["heuristic", "gate", "fanout", "kb:handbook", "kb:hostile"]
     assert [one["key"] for one in told["router"]["menu"]] == ["kb:handbook", "kb:hostile", "answer"]
     assert told["router"]["defaults"]["usd"] == 0.05
 
