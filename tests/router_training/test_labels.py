@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -123,6 +124,9 @@ def test_a_better_action_becomes_a_pair_for_dpo(house: tuple[Path, Path], log: P
     assert better["kb"] in said["chosen"] and done.get("kb", "answer") in said["rejected"]
     prompts = {"".join(s["text"] for s in one["spans"] if not s["trained"]) for one in (chosen, rejected)}
     assert len(prompts) == 1, "both are replies to one state"
+    assert built(house, log, "objective.method=awr")["trained"] == 2
+    shown = train("build", log, "--model", house[1], "--labels", log, *BRIEF).stdout
+    assert re.search(r"labels +1 better; 0 of questions that are held out", shown)
 
 
 def test_a_label_given_in_the_viewer_is_a_row_to_train_on(house: tuple[Path, Path], log: Path, tmp_path: Path):

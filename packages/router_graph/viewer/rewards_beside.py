@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from router_graph.errors import MissingExtraError
-from router_graph.viewer.labels_beside import is_known
+from router_graph.viewer.remembered import is_known, known
 
 FOLDER = "rewards"
 _AT_ONCE = 10_000
@@ -26,15 +26,16 @@ _INSERT = (
 
 def refresh(db: sqlite3.Connection, beside: Path) -> set[str]:
     """Bring the table `rewards` up to date; the runs that were scored anew."""
-    files = newest(beside / FOLDER)
+    files = {f"{FOLDER} {name}": (name, [path]) for name, path in newest(beside / FOLDER).items()}
+    gone = {
+        one: (one.removeprefix(f"{FOLDER} "), []) for one in known(db) - files.keys() if one.startswith(f"{FOLDER} ")
+    }
     changed: set[str] = set()
-    for name, path in files.items():
-        if not is_known(db, f"reward {name}", [path]):
-            changed |= _forget(db, name) | _read(db, name, path)
-    for (name,) in db.execute("SELECT DISTINCT name FROM rewards").fetchall():
-        if name not in files:
+    for remembered, (name, paths) in {**files, **gone}.items():
+        if not is_known(db, remembered, paths):
             changed |= _forget(db, name)
-            is_known(db, f"reward {name}", [])
+            for path in paths:
+                changed |= _read(db, name, path)
     return changed
 
 
