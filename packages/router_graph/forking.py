@@ -38,9 +38,16 @@ from router_graph.turn import PINNED, Turn
 from router_graph.view import View
 
 
-def fork(router: CompiledStateGraph[Any, Any, Any, Any] | Resources, *what: Any, **options: Any) -> dict[str, Any]:
+def fork(
+    router: CompiledStateGraph[Any, Any, Any, Any] | Resources,
+    run: RunRecord,
+    number: int,
+    action: Action,
+    *,
+    config: RunnableConfig | None = None,
+) -> dict[str, Any]:
     """`afork` for code that is not async."""
-    return portal.run(afork(router, *what, **options))
+    return portal.run(afork(router, run, number, action, config=config))
 
 
 async def afork(

@@ -26,16 +26,14 @@ _INSERT = (
 
 def refresh(db: sqlite3.Connection, beside: Path) -> set[str]:
     """Bring the table `rewards` up to date; the runs that were scored anew."""
-    files = {f"{FOLDER} {name}": (name, [path]) for name, path in newest(beside / FOLDER).items()}
-    gone = {
-        one: (one.removeprefix(f"{FOLDER} "), []) for one in known(db) - files.keys() if one.startswith(f"{FOLDER} ")
-    }
+    there = {f"{FOLDER} {name}": path for name, path in newest(beside / FOLDER).items()}
+    gone = {one for one in known(db) if one.startswith(f"{FOLDER} ")} - there.keys()
     changed: set[str] = set()
-    for remembered, (name, paths) in {**files, **gone}.items():
-        if not is_known(db, remembered, paths):
+    for one in (*there, *gone):
+        path, name = there.get(one), one.removeprefix(f"{FOLDER} ")
+        if not is_known(db, one, [] if path is None else [path]):
             changed |= _forget(db, name)
-            for path in paths:
-                changed |= _read(db, name, path)
+            changed |= set() if path is None else _read(db, name, path)
     return changed
 
 
@@ -51,25 +49,27 @@ def name_of(version: str) -> str:
 
 
 def _read(db: sqlite3.Connection, name: str, path: Path) -> set[str]:
-    made, runs, rows = path.stat().st_mtime, set[str](), list[tuple[object, ...]]()
-    whole: dict[str, dict[str, float]] = {}
-    totals: dict[str, float] = {}
-    version = path.stem
-    for score in _scores(path):
-        run, number, version = score["run_id"], score["number"], score["version"]
-        rows.append((run, number, name, version, score["total"], json.dumps(score["parts"]), made))
-        runs.add(run)
-        if number:
-            totals[run] = totals.get(run, 0.0) + score["total"]
-            parts = whole.setdefault(run, {})
-            for part, value in score["parts"].items():
-                parts[part] = parts.get(part, 0.0) + value
+    made, rows = path.stat().st_mtime, list[tuple[object, ...]]()
+    scored, sums = set[str](), dict[str, tuple[float, dict[str, float], str]]()  # whole runs; sums over steps
+    for one in _scores(path):
+        run, number, total, parts = one["run_id"], one["number"], one["total"], one["parts"]
+        rows.append((run, number, name, one["version"], total, json.dumps(parts), made))
+        if number == 0:
+            scored.add(run)
+        else:
+            so_far, of_parts, _ = sums.get(run, (0.0, {}, ""))
+            added = {part: of_parts.get(part, 0.0) + parts.get(part, 0.0) for part in {**of_parts, **parts}}
+            sums[run] = so_far + total, added, one["version"]
         if len(rows) >= _AT_ONCE:
             db.executemany(_INSERT, rows)
             rows.clear()
-    sums = [(run, 0, name, version, total, json.dumps(whole[run]), made) for run, total in totals.items()]
-    db.executemany(_INSERT, [*rows, *sums])
-    return runs
+    rows += [
+        (run, 0, name, version, total, json.dumps(parts), made)
+        for run, (total, parts, version) in sums.items()
+        if run not in scored
+    ]
+    db.executemany(_INSERT, rows)
+    return scored | sums.keys()
 
 
 def _scores(path: Path) -> Iterator[Mapping[str, Any]]:

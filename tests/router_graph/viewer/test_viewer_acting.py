@@ -191,6 +191,7 @@ def test_labels_of_other_processes_are_seen(server: ViewerServer, runs, log: Pat
 
 def test_rewards_are_shown_by_their_parts_of_each_the_newest_file(server: ViewerServer, runs, log: Path):
     run = runs["mayors", ASKED[0].text]
+    both = [RewardRecord(run, 1, 3.0, {}, "both-1"), RewardRecord(run, 0, 5.0, {}, "both-1")]
     steps = [RewardRecord(run, n, 0.25 * n, {"cost": -0.5, "found": n}, "verifiable-1") for n in (1, 2)]
     (log / "rewards").mkdir()
     save([RewardRecord(run, 1, 9.0, {}, "verifiable-0")], log / "rewards" / "verifiable-0.jsonl")
@@ -198,7 +199,9 @@ def test_rewards_are_shown_by_their_parts_of_each_the_newest_file(server: Viewer
     save(steps, log / "rewards" / "verifiable-1.jsonl", about={"name": "verifiable"})
     whole = [RewardRecord(run, 0, 0.75, {"outcome": 1.0}, "router_r1-a")]
     save(whole, log / "rewards" / "router_r1-a.parquet")
-    until(lambda: len(server.get(f"runs/{run}")["rewards"]) == 2)
+    save(both, log / "rewards" / "both-1.jsonl")
+    os.utime(log / "rewards" / "both-1.jsonl", (1, 1))
+    until(lambda: len(server.get(f"runs/{run}")["rewards"]) == 3)
     page = server.get(f"runs/{run}")
     told = {one["name"]: one for one in page["rewards"]}
     assert told["router_r1"] == {
@@ -208,6 +211,7 @@ def test_rewards_are_shown_by_their_parts_of_each_the_newest_file(server: Viewer
         "components": {"outcome": 1.0},
     }
     assert told["verifiable"]["value"] == 0.75 and told["verifiable"]["components"] == {"cost": -1.0, "found": 3.0}
+    assert told["both"]["value"] == 5.0, "its own, and no sum"
     (second,) = page["steps"][1]["rewards"]
     assert (second["value"], second["version"]) == (0.5, "verifiable-1")
     assert page["row"]["reward"] == 0.75
