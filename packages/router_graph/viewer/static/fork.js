@@ -1,0 +1,25 @@
+// Another action at a step, and on from there.
+
+import { go, place } from "./address.js";
+import { send } from "./api.js";
+import { actionForm } from "./action_form.js";
+import { openDialog } from "./dialog.js";
+import { h } from "./dom.js";
+
+export function forkDialog(run, step, can) {
+  if (!can.fork) {
+    openDialog("Fork this step", h("p", null, "A fork goes on with a router, and this viewer has none: start it with a settings file, as in ", h("code", null, "polyroute runs view -c router.yaml"), "."));
+    return;
+  }
+  const intro = h("p", { class: "hint" }, `Steps before ${step.number} come from the log and cost nothing. What is chosen here is done, then the policy goes on.`);
+  const form = actionForm(step, {
+    submit: "Fork and go on",
+    onSubmit: async (action) => {
+      const forked = await send("POST", `runs/${encodeURIComponent(run.row.id)}/fork`, { step: step.number, action });
+      dialog.close();
+      go(place(["run", forked.run, String(step.number)]));
+    },
+  });
+  const dialog = openDialog(`Fork step ${step.number}`, intro, form);
+  form.querySelector("input:checked")?.focus();
+}
