@@ -1,0 +1,165 @@
+"""What can be done in the viewer, in a real browser: label, ask, fork, compare, export."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from router_graph import load_router
+from router_graph.trajectories.reader import read_runs
+from router_graph.trajectories.records import RunRecord
+from support.viewer_browser import chromium, faults, serving, watched
+from support.viewer_log import EVIL, QUESTION, make_library, record_all
+
+ASKED = "Which moon does the table have?"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A browser, a viewer with a router, and what its log held at first."""
+
+    browser: Browser
+    address: str
+    runs: dict[str, RunRecord]
+
+    def run(self, policy: str, step: int | None = None) -> str:
+        """The address of a run, or of a step."""
+        return f"{self.address}#/run/{self.runs[policy].run_id}" + (f"/{step}" if step else "")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("viewer")
+    library, log = folder / "kb", folder / "runs"
+    make_library(library)
+    record_all(library, log)
+    runs = {run.settings["policy"]: run for run in read_runs(log) if EVIL not in run.question}
+    (folder / "router.yaml").write_text("knowledge: kb\nturn: {usd: 0.05, exclude: ['kb:closed']}\n", encoding="utf-8")
+    with (
+        load_router(folder / "router.yaml") as router,
+        chromium() as browser,
+        serving(log, router=router, cache=folder / "index.sqlite") as address,
+    ):
+        yield Place(browser, address, runs)
+
+
+@pytest.fixture
+def page(place: Place) -> Iterator[Page]:
+    with watched(place.browser, place.address) as page:
+        yield page
+
+
+def asked(page: Page, place: Place) -> str:
+    """The id of a run that was asked for in the page, and has ended."""
+    page.goto(f"{place.address}#/ask")
+    page.get_by_label("Question").fill(ASKED)
+    page.get_by_label("max steps").fill("3")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).to_have_text(ASKED)
+    expect(page.locator(".verdicts")).not_to_contain_text("under way")
+    expect(page.locator(".card").first).to_be_visible()
+    return re.findall(r"#/run/([^/?]+)", page.url)[0]
+
+
+def test_a_picture_is_drawn_as_a_picture(page: Page, place: Place):
+    page.goto(place.run("guide", 2))
+    page.locator('[data-hit="charts:orbits"] img').wait_for()
+    assert page.evaluate("document.querySelector('.picture img').naturalWidth") == 120
+
+
+def test_a_step_is_labelled_by_a_key_and_the_label_is_taken_back_by_the_same_key(page: Page, place: Place):
+    page.goto(place.run("hasty", 2))
+    expect(page.locator(".panel-head h2")).to_have_text("Step 2 of 2")
+    page.keyboard.press("b")
+    expect(page.get_by_role("button", name="Bad")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#step-2 .chip.bad")).to_be_visible()
+    page.keyboard.press("b")
+    expect(page.get_by_role("button", name="Bad")).to_have_attribute("aria-pressed", "false")
+
+
+def test_what_would_have_been_better_is_told_with_its_words(page: Page, place: Place):
+    page.goto(place.run("hasty", 2))
+    expect(page.locator(".panel-head h2")).to_have_text("Step 2 of 2")
+    page.keyboard.press("B")
+    dialog = page.locator("dialog")
+    expect(dialog.locator("input[value='kb:closed']")).to_be_disabled()
+    dialog.locator("input[value='kb:texts']").check()
+    dialog.get_by_label("With these words").fill("Triton")
+    dialog.get_by_label("Note").fill("Read on.")
+    assert faults(page) == []
+    dialog.get_by_role("button", name="Keep").click()
+    expect(page.locator(".labels")).to_contain_text("better: texts Triton")
+    expect(page.locator(".labels")).to_contain_text("Read on.")
+
+
+def test_a_question_is_asked_and_its_run_is_followed_to_its_end(page: Page, place: Place):
+    run = asked(page, place)
+    expect(page.locator(".limits")).to_contain_text("of 3 steps")
+    page.goto(place.address)
+    expect(page.locator(".runs .rows .row").first).to_contain_text(ASKED)
+    expect(page.locator(f'.row a[href="#/run/{run}"]')).to_have_count(1)
+
+
+def test_a_step_is_forked_and_goes_on_from_there(page: Page, place: Place):
+    run = asked(page, place)
+    page.goto(f"{place.address}#/run/{run}/1")
+    expect(page.locator(".panel-head h2")).to_contain_text("Step 1")
+    page.keyboard.press("f")
+    dialog = page.locator("dialog")
+    dialog.locator("input[value='kb:texts']").check()
+    dialog.get_by_label("With these words").fill("storms")
+    assert faults(page) == []
+    dialog.get_by_role("button", name="Fork and go on").click()
+    expect(page.locator(".verdicts")).to_contain_text("forked at step 1")
+    expect(page.locator("#step-1 q")).to_have_text("storms")
+    page.keyboard.press("c")
+    expect(page.locator(".pair.differs .card").nth(1)).to_contain_text("storms")
+
+
+def test_two_policies_are_compared_and_opened_where_they_first_differ(page: Page, place: Place):
+    page.goto(f"{place.address}#/compare?a=guide&b=hasty")
+    expect(page.get_by_role("button", name="Wins 1")).to_be_visible()
+    page.get_by_role("button", name="Losses 0").click()
+    expect(page.locator(".empty-state")).to_be_visible()
+    page.get_by_role("button", name="Wins 1").click()
+    expect(page.locator(".compare .rows .row")).to_contain_text(QUESTION)
+    assert faults(page) == []
+    page.locator(".compare .rows .row").click()
+    expect(page.locator(".folded")).to_have_text("1 step the same, before they differ")
+    expect(page.locator(".pair.differs .card").first).to_contain_text("texts")
+    expect(page.locator(".pair.differs .card").nth(1)).to_contain_text("answer")
+    page.locator(".folded").click()
+    expect(page.locator(".versus .card").first).to_contain_text("moons")
+    assert faults(page) == []
+
+
+def test_an_exported_file_shows_the_same_run_and_asks_nobody(page: Page, place: Place, tmp_path: Path):
+    page.goto(place.run("guide", 1))
+    page.locator("table.options").wait_for()
+    cards, options = page.locator(".cards").inner_text(), page.locator("table.options").inner_text()
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Export").click()
+    file = tmp_path / "run.html"
+    saving.value.save_as(file)
+    with watched(place.browser, file.as_uri()) as alone:
+        alone.goto(file.as_uri())
+        expect(alone.locator("h1")).to_have_text(QUESTION)
+        alone.keyboard.press("Enter")
+        alone.locator("table.options").wait_for()
+        assert alone.locator(".cards").inner_text() == cards
+        assert alone.locator("table.options").inner_text() == options
+        assert alone.get_by_role("button", name="Fork").count() == 0
+        assert faults(alone) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_form_has_no_serious_fault_for_axe(place: Place, scheme: str):
+    with watched(place.browser, place.address, color_scheme=scheme) as page:
+        page.goto(f"{place.address}#/ask")
+        page.get_by_label("Question").wait_for()
+        assert faults(page) == []
