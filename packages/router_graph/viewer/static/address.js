@@ -20,7 +20,7 @@ export function go(hash, { replace = false } = {}) {
   if (hash === location.hash) return;
   if (replace) history.replaceState(null, "", hash);
   else history.pushState(null, "", hash);
-  window.dispatchEvent(new HashChangeEvent("hashchange"));
+  window.dispatchEvent(new PopStateEvent("popstate"));
 }
 
 function decoded(part) {

@@ -25,6 +25,7 @@ export function heatmap(profile) {
   const legend = h("div", { class: "heat-legend" }, h("span", { class: "number" }, short(low)), h("span", { class: `scale${low < 0 ? " two-sided" : ""}`, "aria-hidden": "true" }), h("span", { class: "number" }, short(most)), masked.size ? h("span", { class: "mask-key" }, `outlined: ${profile.mask_name ?? "masked"} (${masked.size})`) : null);
   const element = h("section", { class: "heatmap", "aria-label": profile.name }, profile.behaviour ? h("p", { class: "hint" }, profile.behaviour) : null, (profile.notes ?? []).map((note) => h("p", { class: "hint" }, note)), legend, cell, scroll, topTable(profile, masked));
   let at = { layer: 0, expert: 0 };
+  let chosen = false;
   let size = SMALLEST;
 
   canvas.addEventListener("mousemove", (event) => {
@@ -52,6 +53,7 @@ export function heatmap(profile) {
 
   function choose(layer, expert) {
     at = { layer, expert };
+    chosen = true;
     const value = profile.cells[layer][expert];
     const mask = masked.has(`${layer}:${expert}`) ? ", masked" : "";
     fill(cell, `Layer ${layer}, expert ${expert}: ${typeof value === "number" ? short(value) : "not measured"}${mask}`);
@@ -67,16 +69,16 @@ export function heatmap(profile) {
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
     const draw = canvas.getContext("2d");
-    const style = getComputedStyle(canvas);
+    const { color: text, borderTopColor: warn, caretColor: muted } = getComputedStyle(canvas); // as the style sheet says
     draw.scale(ratio, ratio);
     profile.cells.forEach((row, layer) => row.forEach((value, expert) => {
       const [x, y] = [EDGE + expert * size, layer * size];
       draw.fillStyle = colour(value, most);
       draw.fillRect(x, y, size - 1, size - 1);
-      if (masked.has(`${layer}:${expert}`)) outline(draw, x, y, style.getPropertyValue("--warn"), 1.5);
+      if (masked.has(`${layer}:${expert}`)) outline(draw, x, y, warn, 1.5);
     }));
-    outline(draw, EDGE + at.expert * size, at.layer * size, style.getPropertyValue("--text"), 2);
-    labels(draw, style);
+    if (chosen) outline(draw, EDGE + at.expert * size, at.layer * size, text, 2);
+    labels(draw, muted);
   }
 
   function outline(draw, x, y, stroke, width) {
@@ -85,8 +87,8 @@ export function heatmap(profile) {
     draw.strokeRect(x + width / 2, y + width / 2, size - 1 - width, size - 1 - width);
   }
 
-  function labels(draw, style) {
-    draw.fillStyle = style.getPropertyValue("--muted");
+  function labels(draw, muted) {
+    draw.fillStyle = muted;
     draw.font = "10px system-ui, sans-serif";
     draw.textBaseline = "middle";
     draw.textAlign = "right";

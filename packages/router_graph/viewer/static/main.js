@@ -47,7 +47,6 @@ async function start() {
   }
   fill(document.getElementById("app"), header(), main);
   if (inlined && !location.hash) history.replaceState(null, "", place(["run", inlined.run.row.id]));
-  window.addEventListener("hashchange", show);
   window.addEventListener("popstate", show);
   show();
   if (!inlined) follow({ onChange: (change) => shown?.page.changed?.(change), onState: showState, onAbout: renew });
