@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from mote_backend.fingerprint import Fingerprint
+from mote_backend.ftri.expert_table import ExpertTable
 from router_graph import load_router
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.records import RunRecord
+from router_training.rewards.saved import save
+from router_training.rewards.scoring import RewardRecord
 from support.viewer_browser import chromium, faults, serving, watched
 from support.viewer_log import EVIL, QUESTION, make_library, record_all
 
 ASKED = "Which moon does the table have?"
+PARTS = {"right": -1.0, "cost": -0.125, "evidence": 0.5}
+LAYERS, EXPERTS = 3, 8
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,27 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     make_library(library)
     record_all(library, log)
     runs = {run.settings["policy"]: run for run in read_runs(log) if EVIL not in run.question}
+    scored = RewardRecord(runs["hasty"].run_id, 2, sum(PARTS.values()), PARTS, "verifiable-0")
+    save([scored], log / "rewards" / "verifiable-0.jsonl")
+    (folder / "mote").mkdir()
+    experts().save(folder / "mote" / "quiet.json")
     (folder / "router.yaml").write_text("knowledge: kb\nturn: {usd: 0.05, exclude: ['kb:closed']}\n", encoding="utf-8")
     with (
         load_router(folder / "router.yaml") as router,
         chromium() as browser,
-        serving(log, router=router, cache=folder / "index.sqlite") as address,
+        serving(log, router=router, mote=folder / "mote", cache=folder / "index.sqlite") as address,
     ):
         yield Place(browser, address, runs)
+
+
+def experts() -> ExpertTable:
+    """A table whose difference grows from expert to expert."""
+    model = Fingerprint("tiny_moe", (EXPERTS,) * LAYERS, (2,) * LAYERS, "w")
+    zero = dict.fromkeys("rate_b low high p q stability gate_a gate_b".split(), np.zeros(LAYERS * EXPERTS))
+    facts = {"digest_a": "x", "digest_b": "y", "at": "last", "chance": 0.25, "stability_top": 2, "seed": 0}
+    rates = np.arange(LAYERS * EXPERTS) / 100
+    sizes = (EXPERTS,) * LAYERS
+    return ExpertTable(a="a", b="b", n_a=4, n_b=5, experts=sizes, model=model, rate_a=rates, **zero, **facts)
 
 
 @pytest.fixture
@@ -58,7 +79,7 @@ def asked(page: Page, place: Place) -> str:
     """The id of a run that was asked for in the page, and has ended."""
     page.goto(f"{place.address}#/ask")
     page.get_by_label("Question").fill(ASKED)
-    page.get_by_label("max steps").fill("3")
+    page.locator("#field-max_steps").fill("3")
     page.keyboard.press("Control+Enter")
     expect(page.locator("h1")).to_have_text(ASKED)
     expect(page.locator(".verdicts")).not_to_contain_text("under way")
@@ -95,6 +116,24 @@ def test_what_would_have_been_better_is_told_with_its_words(page: Page, place: P
     dialog.get_by_role("button", name="Keep").click()
     expect(page.locator(".labels")).to_contain_text("better: texts Triton")
     expect(page.locator(".labels")).to_contain_text("Read on.")
+
+
+def test_rewards_are_drawn_by_component_with_their_signs(page: Page, place: Place):
+    page.goto(place.run("hasty", 2))
+    told = page.locator("table.rewards tr")
+    expect(told).to_have_text(["verifiable−0.625", "right−1", "cost−0.125", "evidence+0.5"])
+    right, evidence = told.nth(1).locator(".axis span"), told.nth(3).locator(".axis span")
+    assert right.bounding_box()["width"] == pytest.approx(2 * evidence.bounding_box()["width"], abs=1)
+    assert right.bounding_box()["x"] < evidence.bounding_box()["x"]
+
+
+def test_a_cell_of_the_heat_map_is_told_in_text_by_the_keys(page: Page, place: Place):
+    page.goto(f"{place.address}#/mote/quiet")
+    page.locator("canvas").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    expect(page.locator(".cell-told")).to_have_text("Layer 1, expert 2: 0.1")
+    assert faults(page) == []
 
 
 def test_a_question_is_asked_and_its_run_is_followed_to_its_end(page: Page, place: Place):
@@ -158,8 +197,15 @@ def test_an_exported_file_shows_the_same_run_and_asks_nobody(page: Page, place: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_form_has_no_serious_fault_for_axe(place: Place, scheme: str):
+def test_axe_finds_no_serious_fault(place: Place, scheme: str):
+    sides = f"#/compare/{place.runs['guide'].run_id}/{place.runs['hasty'].run_id}"
     with watched(place.browser, place.address, color_scheme=scheme) as page:
-        page.goto(f"{place.address}#/ask")
-        page.get_by_label("Question").wait_for()
-        assert faults(page) == []
+        for where, seen in (
+            ("#/ask", "#question"),
+            ("#/compare?a=guide&b=hasty", ".compare .rows .row"),
+            (sides, ".pair.differs table.options"),
+            ("#/mote/quiet", "canvas"),
+        ):
+            page.goto(place.address + where)
+            page.locator(seen).first.wait_for()
+            assert faults(page) == [], where

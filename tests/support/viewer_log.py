@@ -58,7 +58,10 @@ def guide(view: View) -> Choice:
     told = {key: chance / sum(told.values()) for key, chance in told.items()}
     steps: list[tuple[str, Sequence[Action]]] = [
         (f"A figure: a table has it. {EVIL}", [RouteToKB("moons", f"days of an orbit of Triton {EVIL}")]),
-        ("Look it up in words, and as a picture.", [RouteToKB("texts", "Triton storms"), RouteToKB("charts", "orbits")]),
+        (
+            "Look it up in words, and as a picture.",
+            [RouteToKB("texts", "Triton storms"), RouteToKB("charts", "orbits")],
+        ),
         ("Somebody else may know.", [RouteToLLM("small", "How long is Triton's orbit?", evidence=True)]),
     ]
     if view.must_answer or len(view.steps) >= len(steps):

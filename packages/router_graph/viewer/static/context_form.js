@@ -2,48 +2,67 @@
 
 import { h } from "./dom.js";
 
-const OPTIONS = new Set(["only", "exclude", "route"]);
+const LISTS = new Set(["only", "exclude"]);
 
-/** `router`: {policies, menu, defaults, schema}. `values()` gives what was changed, and nothing else. */
-export function contextForm({ policies = [], menu = [], defaults = {}, schema = {} }) {
-  const names = Object.keys(schema.properties ?? defaults);
-  const fields = names.map((name) => field(name, typed(schema.properties?.[name], defaults[name]), defaults[name], { policies, menu }));
+/** `router`: {menu, policies, defaults, schema}. `values()` gives what was set, and nothing else. */
+export function contextForm({ policies = [], menu = [], defaults = {}, schema = null }) {
+  const keys = menu.map((option) => option.key);
+  const properties = schema?.properties ?? guessed(defaults, policies, keys);
+  const fields = Object.entries(properties).map(([name, one]) => field(name, one, defaults[name] ?? one.default ?? null));
   return {
-    element: h("details", { class: "context", open: true }, h("summary", null, "Settings of this turn"), h("p", { class: "hint" }, "What is empty is as the router has it."), h("div", { class: "context-fields" }, fields.map((one) => one.element))),
+    element: h(
+      "details",
+      { class: "context", open: true },
+      h("summary", null, "Settings of this turn"),
+      h("p", { class: "hint" }, "What is empty is as the router has it."),
+      h("div", { class: "context-fields" }, fields.map((one) => one.element)),
+    ),
     values() {
       return Object.fromEntries(fields.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined));
     },
   };
 }
 
-/** The type that is not null: {type, description, minimum, maximum}. */
-function typed(property = {}, value = null) {
-  const found = (property.anyOf ?? [property]).find((one) => one.type && one.type !== "null") ?? {};
-  const guess = typeof value === "number" ? "number" : Array.isArray(value) ? "array" : "string";
-  return { guess, ...found, type: found.type ?? guess, description: property.description ?? found.description ?? "" };
-}
-
-function field(name, schema, before, { policies, menu }) {
+/** {name, element, read}: `read` gives undefined where nothing was set. */
+function field(name, schema, before) {
+  const title = schema.title ?? name.replaceAll("_", " ");
   const id = `field-${name}`;
   const hint = schema.description ? h("p", { class: "hint", id: `${id}-hint` }, schema.description) : null;
+  if (schema.type === "array") return choices(name, title, schema.items?.enum ?? [], before ?? [], hint);
   const props = { id, "aria-describedby": hint ? `${id}-hint` : null };
-  const label = h("label", { for: id }, name.replaceAll("_", " "));
-  if (schema.type === "array") {
-    const boxes = menu.map((option) => h("label", { class: "choice" }, h("input", { type: "checkbox", value: option.key, checked: (before ?? []).includes(option.key) }), h("span", null, option.key)));
-    const read = () => boxes.map((box) => box.firstChild).filter((box) => box.checked).map((box) => box.value);
-    const element = h("fieldset", { class: "field" }, h("legend", null, name.replaceAll("_", " ")), h("div", { class: "choices" }, boxes), hint);
-    return { name, element, read: () => different(read(), before ?? []) };
-  }
-  if (schema.type === "integer" || schema.type === "number") {
-    const input = h("input", { ...props, type: "number", step: schema.type === "integer" ? "1" : "any", min: schema.minimum, max: schema.maximum, placeholder: before ?? "" });
-    return { name, element: h("div", { class: "field" }, label, input, hint), read: () => (input.value === "" ? undefined : Number(input.value)) };
-  }
-  const choices = name === "policy" || name === "shadow" ? policies : OPTIONS.has(name) ? menu.map((option) => option.key) : null;
-  const list = choices?.length ? h("datalist", { id: `${id}-list` }, choices.map((choice) => h("option", { value: choice }))) : null;
-  const input = h("input", { ...props, type: "text", list: list ? `${id}-list` : null, placeholder: before ?? "", autocomplete: "off" });
-  return { name, element: h("div", { class: "field" }, label, input, list, hint), read: () => (input.value.trim() === "" ? undefined : input.value.trim()) };
+  const input = schema.enum ? select(props, schema.enum, before) : entry(props, schema, before);
+  const isNumber = schema.type === "integer" || schema.type === "number";
+  const read = () => (input.value.trim() === "" ? undefined : isNumber ? Number(input.value) : input.value.trim());
+  return { name, element: h("div", { class: "field" }, h("label", { for: id }, title), input, hint), read };
 }
 
-function different(now, before) {
-  return JSON.stringify([...now].sort()) === JSON.stringify([...before].sort()) ? undefined : now;
+function select(props, values, before) {
+  const unset = h("option", { value: "" }, before === null ? "not set" : `${before}, as set`);
+  return h("select", props, unset, values.filter((value) => value !== before).map((value) => h("option", { value }, value)));
+}
+
+function entry(props, schema, before) {
+  const isNumber = schema.type === "integer" || schema.type === "number";
+  const limits = isNumber ? { step: schema.type === "integer" ? "1" : "any", min: schema.minimum, max: schema.maximum } : {};
+  return h("input", { ...props, ...limits, type: isNumber ? "number" : "text", placeholder: before ?? "not set", autocomplete: "off" });
+}
+
+/** Boxes to check; they count only where they are not as they were. */
+function choices(name, title, values, before, hint) {
+  const boxes = values.map((value) => h("input", { type: "checkbox", value, checked: before.includes(value) }));
+  const element = h("fieldset", { class: "field" }, h("legend", null, title), h("div", { class: "choices" }, boxes.map((box) => h("label", { class: "choice" }, box, h("span", null, box.value)))), hint);
+  const checked = () => boxes.filter((box) => box.checked).map((box) => box.value);
+  const read = () => (JSON.stringify(checked()) === JSON.stringify(values.filter((value) => before.includes(value))) ? undefined : checked());
+  return { name, element, read };
+}
+
+/** Where the server tells no schema: types from the defaults, choices from the menu. */
+function guessed(defaults, policies, keys) {
+  const known = { policy: policies, shadow: policies, route: keys };
+  const fields = Object.entries(defaults).map(([name, value]) => {
+    if (LISTS.has(name)) return [name, { type: "array", items: { enum: keys } }];
+    if (known[name]) return [name, { type: "string", enum: known[name] }];
+    return [name, { type: typeof value === "string" ? "string" : "number" }];
+  });
+  return Object.fromEntries(fields);
 }

@@ -10,7 +10,7 @@ export function askPage({ about }) {
   const question = h("textarea", { id: "question", rows: "3", required: true, value: "", "aria-describedby": "ask-hint" });
   const told = h("div");
   const router = about.router;
-  const settings = router ? contextForm(router, about.policies ?? []) : null;
+  const settings = router ? contextForm(router) : null;
   const start = h("button", { type: "submit", class: "main" }, "Ask");
   const form = h(
     "form",

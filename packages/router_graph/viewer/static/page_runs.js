@@ -123,7 +123,7 @@ export function runsPage({ about }) {
   /** The log grew: what is in view anew, and one stays where one was. */
   async function changed({ runs, indexing: share }) {
     if (share !== undefined) indexing = share;
-    if (!pages || pages.total === null) return void restart();
+    if (pages.total === null) return void (runs === null && restart()); // else it is on its way
     if (runs?.length === 0) return void tell();
     const before = pages.total;
     const [first, last] = list.view();

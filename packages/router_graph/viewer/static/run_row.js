@@ -29,18 +29,20 @@ export function verdict(run) {
   return sign("unknown", "·", "not known whether it is right");
 }
 
-/** Where it asked, in order, the kind by colour and by title; the same again and again is said once. */
+const STOPS = 5;
+
+/** Where it asked, in order, the kind by colour and by title; the same again and again is said once, and of many stops
+ * the middle ones are folded. */
 export function way(path) {
   const shown = [];
   for (const key of path ?? []) {
     if (shown.at(-1)?.key === key) shown.at(-1).times += 1;
     else shown.push({ key, times: 1 });
   }
-  return shown.map(({ key, times }, n) => [
-    n ? h("span", { class: "arrow", "aria-hidden": "true" }, "›") : null,
-    h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key)),
-    times > 1 ? h("span", { class: "hint" }, ` ×${times}`) : null,
-  ]);
+  const folded = shown.length > STOPS ? shown.splice(STOPS - 2, shown.length - STOPS + 1) : [];
+  const stops = shown.map(({ key, times }) => h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key), times > 1 ? ` ×${times}` : null));
+  if (folded.length) stops.splice(STOPS - 2, 0, h("span", { class: "target other", title: folded.map((one) => one.key).join(", ") }, `+${folded.length}`));
+  return stops;
 }
 
 /** "kb", "llm", "answer", …: the class of its colour. */
