@@ -17,10 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from support.viewer_browser import chromium, drawn_ms, serving  # noqa: E402
-from support.viewer_log import make_library, recording  # noqa: E402
-
-from router_graph.trajectories.reader import read_runs  # noqa: E402
+from router_graph.trajectories.reader import read_runs
+from support.viewer_browser import chromium, drawn_ms, serving
+from support.viewer_log import make_library, recording
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ FLAGS = (
 ).split()
 SERIOUS = {"serious", "critical"}
 AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
-    .map(({id, impact, nodes}) => ({id, impact, where: nodes.map((node) => node.target.join(" ") + ": " + node.html)}))"""
+    .map(({id, impact, nodes}) => ({id, impact, where: nodes.map((node) => node.target + ": " + node.html)}))"""
 
 
 @contextmanager
