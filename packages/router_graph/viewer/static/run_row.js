@@ -29,7 +29,7 @@ export function verdict(run) {
   return sign("unknown", "·", "not known whether it is right");
 }
 
-const STOPS = 5;
+const STOPS = 4;
 
 /** Where it asked, in order, the kind by colour and by title; the same again and again is said once, and of many stops
  * the middle ones are folded. */
