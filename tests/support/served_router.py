@@ -17,6 +17,7 @@ CARDS = """
 models:
 - {name: fast, model: openai/good-n12, api_base: URL, price: {input: 1, output: 2}, max_tokens: 40}
 - {name: slow, model: openai/b-slow1500, api_base: URL, price: {input: 1, output: 2}, max_tokens: 40}
+- {name: stuck, model: openai/b-hang, api_base: URL, price: {input: 1, output: 2}, max_tokens: 40}
 - {name: broken, model: openai/b-500, api_base: URL, price: {input: 1, output: 2}, max_tokens: 40}
 """
 SETTINGS = """

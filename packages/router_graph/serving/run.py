@@ -43,7 +43,7 @@ class Run:
 
     async def result(self) -> dict[str, Any]:
         """The state after the turn. Raises `RouterError` for what cannot be asked, and `TooSlowError`."""
-        await asyncio.shield(self.task)
+        await self.task
         return self._state
 
     async def events(self, *, every_s: float) -> AsyncIterator[Mapping[str, Any] | None]:
