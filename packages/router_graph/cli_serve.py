@@ -55,13 +55,13 @@ def serve(
     ] = 64,
     timeout: Annotated[float, typer.Option(metavar="S", min=1, help="The most time for an answer, in seconds.")] = 600,
 ) -> None:
-    """Serve the router to any OpenAI client, as the model `router`, or `router/POLICY`.
+    """Serve the router to any OpenAI client, as the model `router`.
 
     polyroute serve --budget-usd 0.05
 
-    Limits hold for each question: in the request's field `polyroute` a client may ask for
-    less, as in {"usd": 0.01, "max_steps": 2, "policy": "gate"}. The reply has the answer's
-    sources, its bill and its steps in `polyroute`. Ctrl-C ends.
+    Each policy is a model too: `router/gate`. Limits hold for each question; a
+    request asks for less in its field `polyroute`, as in {"usd": 0.01}. The
+    reply has its sources, its bill and its steps there. Ctrl-C ends.
     """
     from router_graph.serving.server import serve as run
 
