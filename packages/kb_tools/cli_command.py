@@ -29,7 +29,7 @@ class PlainCommand(TyperCommand):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        told = [part.strip("\n") for part in (self.help or "").split("\n\n")]
+        told = [part.strip("\n").removeprefix("\b\n") for part in (self.help or "").split("\n\n")]
         shown = [part for part in told if _is_example(part)]
         self.examples = [inspect.cleandoc(part) for part in shown]
         """What can be pasted, a command each; a long one goes on after a backslash."""

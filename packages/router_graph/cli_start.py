@@ -38,7 +38,9 @@ def _here() -> Iterator[str]:
         yield f"{SETTINGS_FILE}: {', '.join(said) or 'settings'}" if settings else f"{SETTINGS_FILE}: cannot be read"
         yield "  polyroute chat" if settings else f"  polyroute doctor -c {SETTINGS_FILE}"
     if (pool := _read(Path(POOL_FILE))) is not None:
-        names = [str(one.get("name", "?")) for one in pool.get("models") or () if isinstance(one, Mapping)]
+        cards = pool.get("models")
+        cards = cards if isinstance(cards, list) else []
+        names = [str(one.get("name", "?")) for one in cards if isinstance(one, Mapping)]
         yield f"{POOL_FILE}: {_listed(names) or 'no models'}"
         yield "  polyroute pool list"
     runs = _word((settings or {}).get("runs") or RUNS_FOLDER)

@@ -35,9 +35,10 @@ METHODS = {
 
     polyroute train rft runs --model base --dry-run
 
-    polyroute train rft runs --model base --out policy
+    polyroute train rft runs --model base --out policy policy.protocol=brief policy.temperature=1
 
-    It needs scores, or labels, and neither token ids nor log-probs.
+    It needs scores, or labels, and neither token ids nor log-probs. With a temperature the
+    policy draws, so that its own runs can be learned from.
     """,
     "awr": """Imitate all decisions, the better ones more (advantage-weighted regression).
 
@@ -67,9 +68,10 @@ METHODS = {
 
     polyroute train reward sampled
 
-    polyroute train offline-grpo sampled --model policy --out policy-grpo
+    polyroute train offline-grpo sampled --model policy --out policy-grpo policy.protocol=brief
 
-    It needs scores, recorded token ids and log-probs, and the model that wrote the log.
+    It needs scores, several tries of a question, recorded token ids and log-probs, and the
+    model that wrote the log.
     """,
 }
 """The methods that learn from scores, and what their help says."""

@@ -134,6 +134,9 @@ def _mapping(text: str) -> dict[str, Any]:
         content = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         raise CardError(_in_words(error)) from None
+    except (RecursionError, ValueError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise CardError(f"it cannot be read as YAML ({why}).") from None
     if content is None:
         raise CardError("it is empty; it needs a list `models:` of cards.")
     if not isinstance(content, dict):
