@@ -48,7 +48,7 @@ def _here() -> Iterator[str]:
         days = sorted({one.parent.name for one in shards})
         yield f"{runs}: runs that were recorded, the last on {days[-1]}"
         where = "" if runs == RUNS_FOLDER else f" -r {shlex.quote(runs)}"
-        yield f"  polyroute runs list{where}"
+        yield f"  polyroute runs view{where}"
         yield f"  polyroute train handbook {shlex.quote(runs)}"
 
 

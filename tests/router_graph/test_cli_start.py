@@ -56,7 +56,7 @@ def test_what_is_here_is_told_with_what_comes_next(tmp_path: Path):
     assert "polyroute-kb: handbook (text), hostile (text)" in said
     assert "router.yaml: policy gate, knowledge polyroute-kb" in said
     assert "pool.yaml: fast, slow" in said and "runs: runs that were recorded" in said
-    assert {"ask", "kb search", "chat", "pool list", "runs list"} <= {
+    assert {"ask", "kb search", "chat", "pool list", "runs view"} <= {
         one.split(" handbook")[0].strip() for one in named(said)
     }
 
