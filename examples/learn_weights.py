@@ -47,17 +47,17 @@ def learn(runs: list[RunRecord], folder: Path, updates: int) -> Path:
     return train_offline(with_choice(scored), config, small_model(tokenizer), tokenizer, folder)
 
 
-def main(updates: int = 220) -> None:
-    """Record, learn, compare."""
+def main(updates: int = 220, learned_from: int = 150, asked_of: int = 60) -> None:
+    """Record runs of so many questions, learn for so many updates, compare on so many others."""
     torch.set_num_threads(1)
     known, _, unseen = split(WORLD.questions())
     by_chance, reads_the_menu = Poor(favourite=3.0), Poor(best=1e12)
     with tempfile.TemporaryDirectory() as folder:
-        tasks = tasks_of(known, 150, seed=0, prices=[PRICES])
+        tasks = tasks_of(known, learned_from, seed=0, prices=[PRICES])
         runs = record(WORLD, by_chance, tasks, f"{folder}/runs", times=3)
         print(f"recorded: {len(runs)} runs")
         policy = learn(runs, Path(folder, "policy"), updates)
-        asked = [Asked(one.question.text, (one.question.answer,)) for one in tasks_of(unseen, 60, seed=1)]
+        asked = [Asked(one.question.text, (one.question.answer,)) for one in tasks_of(unseen, asked_of, seed=1)]
         policies = {"rft": f"local:{policy}", "by chance": by_chance, "reads the menu": reads_the_menu}
         results = {
             name: asyncio.run(ran(WORLD.graph(one, PRICES), asked, metric="em")) for name, one in policies.items()

@@ -21,7 +21,7 @@ def walk(steps: Sequence[Step]) -> bytes:
     """Steps from left to right; a dot for each source that was asked, with the first titles that came back."""
     asked = {action_from_dict(one).target for step in steps for _, one in _numbered(step)}
     lanes = ["answer", *sorted(asked - {"answer"}, reverse=True)]
-    figure = Figure(figsize=(9, 0.6 * len(lanes) + 0.9), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(9, 0.8 * len(lanes) + 0.8), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
     before: list[tuple[int, int]] = []
     for step in steps:
@@ -33,7 +33,15 @@ def walk(steps: Sequence[Step]) -> bytes:
         for lane, titles in brought.items():
             axes.plot(step["number"], lane, "o", color=_RIGHT if lane == 0 else _ASKED, markersize=9, zorder=3)
             label = "\n".join(_cut(title) for title in titles[:3])
-            axes.annotate(label, (step["number"], lane), (8, 0), textcoords="offset points", fontsize=8, va="center")
+            axes.annotate(
+                label,
+                (step["number"], lane),
+                (7, -4),
+                textcoords="offset points",
+                fontsize=8,
+                va="top",
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            )
         here = [(step["number"], lane) for lane in brought]
         for x, y in before:
             for to_x, to_y in here:
@@ -41,7 +49,7 @@ def walk(steps: Sequence[Step]) -> bytes:
         before = here
     axes.set(yticks=range(len(lanes)), yticklabels=lanes, xticks=[step["number"] for step in steps], xlabel="step")
     axes.set_xlim(0.8, len(steps) + 0.9)
-    axes.set_ylim(-0.6, len(lanes) - 0.4)
+    axes.set_ylim(-0.7, len(lanes) - 0.7)
     _plain(axes)
     return _png(figure)
 
@@ -54,7 +62,7 @@ def earned(points: Mapping[str, tuple[float, float, float, float]]) -> bytes:
         axes.errorbar(usd, right, [[right - low], [high - right]], fmt="o", color=f"C{n}", capsize=3)
         axes.annotate(name, (usd, right), (6, 4 - 14 * (n % 2)), textcoords="offset points", fontsize=9)
     axes.set(xlabel="USD a question", ylabel="right", ylim=(0, 1))
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.3 * max(usd for usd, *_ in points.values()))
     _plain(axes)
     return _png(figure)
 

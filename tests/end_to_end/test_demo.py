@@ -15,6 +15,7 @@ import pytest
 from kb_tools import Catalog, Passage
 from router_graph import create_router
 from router_graph.pool.litellm_prices import known
+from router_graph.trajectories.reader import read_runs
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples"))
@@ -102,13 +103,26 @@ def test_bill_is_of_all_questions_and_adds_up(shown: str) -> None:
 
 def test_commands_to_paste_work(shown: str, folder: Path) -> None:
     pasted = [shlex.split(line) for line in shown.partition("Paste next")[2].splitlines() if "polyroute " in line]
-    ask, model, search, sql, add = pasted
+    look, ask, model, search, sql, add = pasted
+    assert look[1:] == [
+        "runs",
+        "view",
+        "--runs",
+        str(folder.with_name("runs")),
+    ]  # it serves, so that it is not run here
     assert "Great Red Spot [articles:jupiter.md]" in run(*ask).stdout
     assert model[:2] == ask[:2] and "openai/" in " ".join(model)  # it needs a key, so that it is not run here
     assert "Galileo" in run(*search).stdout
     assert "orbiter" in run(*sql).stdout
     added = run(*add[:-1], KNOWLEDGE / "articles" / "titan.md")
     assert added.returncode == 0, added.stderr
+
+
+def test_its_runs_are_recorded_with_what_is_right_where_that_is_known(shown: str, folder: Path) -> None:
+    runs = {run.question: run for run in read_runs(folder.with_name("runs"))}
+    assert len(runs) == 5 and {run.status for run in runs.values()} == {"ended"}
+    assert runs[FLAGSHIP].metadata["gold"] == ["Cassini"] and len(runs[FLAGSHIP].steps) > 2
+    assert all(run.metadata["gold"][0] in run.answer for run in runs.values() if "gold" in run.metadata)
 
 
 def test_second_run_writes_nothing_and_says_the_same(shown: str, told: dict[str, str], folder: Path) -> None:
