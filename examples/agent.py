@@ -27,16 +27,13 @@ def main() -> None:
         tool = router_as_tool(router, name="ask_company", context=RouterContext(max_steps=3, usd=0.01))
         print(f"{tool.name}: {tool.description}\n")
         agent = create_agent(StandIn(), tools=[tool])
-        for message in agent.invoke({"messages": [("user", "How many days of leave does everybody have?")]})[
-            "messages"
-        ]:
-            called = ", ".join(
-                f"{one['name']}({one['args']['question']!r})" for one in getattr(message, "tool_calls", [])
-            )
-            print(f"{message.type:>5}: {called or message.text.replace(chr(10), ' / ')}")
-            if isinstance(message, ToolMessage):
-                print(f"{'':>7}{len(message.artifact['steps'])} steps, {message.artifact['stop_reason']}")
-                print(f"{'':>7}" + format_bill(message.artifact["ledger"]).replace("\n", f"\n{'':>7}"))
+        done = agent.invoke({"messages": [("user", "How many days of leave does everybody have?")]})
+    for message in done["messages"]:
+        calls = [f"{one['name']}({one['args']['question']!r})" for one in getattr(message, "tool_calls", [])]
+        print(f"{message.type}: {' '.join(calls) or message.text}")
+        if isinstance(message, ToolMessage):
+            run = message.artifact
+            print(f"\n({len(run['steps'])} steps, {run['stop_reason']})\n{format_bill(run['ledger'])}\n")
 
 
 if __name__ == "__main__":

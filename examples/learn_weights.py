@@ -15,7 +15,6 @@ The same from the command line, for a log of your own: training/README.md.
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 from pathlib import Path
 
@@ -70,5 +69,4 @@ def main(updates: int = 220, learned_from: int = 150, asked_of: int = 60) -> Non
 
 
 if __name__ == "__main__":
-    logging.disable(logging.WARNING)
     main()

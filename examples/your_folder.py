@@ -4,8 +4,8 @@ python examples/your_folder.py FOLDER "What do you want to know?"
 python examples/your_folder.py                  # of the files of examples/knowledge
 
 Texts, tables and pictures are told apart by their files: md, txt, html, pdf, docx; csv, tsv, xlsx, parquet; png, jpg,
-webp.
-The knowledge bases go with the program here; Catalog("my-knowledge") keeps them, and the next run reads what changed.
+webp. Here the knowledge bases go when the program ends; Catalog("my-knowledge") keeps them, and a second run reads what
+has changed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,12 @@ def ask(folder: Path, question: str) -> None:
         names: dict[str, list[str]] = {}
         for file in filter(lambda one: one.to_read, find_files([folder])):
             names.setdefault(infer_modality([file]), []).append(file.path.stem)
-        bases = [catalog.create(kind, description=", ".join(some), modality=kind) for kind, some in names.items()]
+        bases = [catalog.create(kind, description=", ".join(some[:20]), modality=kind) for kind, some in names.items()]
         for kb in bases:
             print(f"{kb.name}: {load(kb, folder).added} documents from {len(names[kb.name])} files")
         done = create_router(bases).invoke({"question": question})
-        print(
-            f"\n{question}\n{done['answer']}",
-            *(f"  {one['kb']}: {one['title']}" for one in done["citations"]),
-            sep="\n",
-        )
+        found_in = [f"  {one['kb']}: {one['title']}" for one in done["citations"]]
+        print(f"\n{question}\n{done['answer']}", *found_in, sep="\n")
 
 
 if __name__ == "__main__":

@@ -92,8 +92,8 @@ def test_the_loop_runs_with_a_node_of_somebody_else_in_it(run: Run) -> None:
 def test_an_agent_asks_the_router_by_a_tool(run: Run) -> None:
     said = run("agent.py")
     assert "- knowledge base plans: What our plans cost" in said
-    assert re.search(r"ai: ask_company\('How many days.*\n tool: 30 \[handbook:leave\]", said)
-    assert said.splitlines()[-1] == "   ai: 30 [handbook:leave]"
+    assert re.search(r"\nai: ask_company\('How many days.*\ntool: 30 \[handbook:leave\]", said)
+    assert said.splitlines()[-1] == "ai: 30 [handbook:leave]"
 
 
 def test_a_supervisor_of_two_routers_asks_whom_it_needs_and_has_one_bill(run: Run, knowledge: Path) -> None:
