@@ -6,8 +6,8 @@ Questions with known answers are asked of three knowledge bases. A search costs 
 While the log is made every other route is drawn at random, and its chance kept: what was never tried cannot be learned.
 From the log comes a handbook: what was each source worth for which kind of question? (In its place goes `fit_knn`, or a
 model: learn_weights.py.) Other questions then decide, through the real graph. The word is `promote` only for what beats
-the simple policies, and any coin between two of them, at equal cost; else it names the one to keep. Where one step is
-all, whom to ask first matters. Take the limit out of LOOK_ONCE, and a wrong first look can be mended: the word is `keep`.
+the simple policies, and any coin between two of them, at equal cost; else it names the one to keep. With one step, whom
+to ask first matters. Take the limit out of LOOK_ONCE, and a wrong first look can be mended: then the word is `keep`.
 
 The same from the command line:
 
