@@ -32,6 +32,7 @@ from mote_backend.verdict.panels import Panel
 
 GERMAN = "bilingual", planted.BilingualWorld(), ("german", "english", "requested"), ("der", "das"), LanguageJudge("de")
 REFUSAL = "planted", planted.World(), ("sensitive", "plain", "near"), ("sorry", "i"), RefusalJudge()
+KINDS: dict[str, Any] = {"language": GERMAN, "refusal": REFUSAL}
 
 
 def main(variant: Any, world: Any, kinds: tuple[str, ...], begins: tuple[str, ...], judge: Any, page: str) -> None:
@@ -68,4 +69,8 @@ def main(variant: Any, world: Any, kinds: tuple[str, ...], begins: tuple[str, ..
 if __name__ == "__main__":
     disable_progress_bar()
     kind, page = (*sys.argv[1:3], *("language", "")[len(sys.argv[1:3]) :])
-    main(*(REFUSAL if kind == "refusal" else GERMAN), page)
+    if kind not in KINDS:
+        sys.exit(f"There is no behaviour {kind!r}; there is {' and '.join(KINDS)}.")
+    if not Path(page).parent.is_dir():
+        sys.exit(f"The page cannot go to {page}: there is no such folder.")
+    main(*KINDS[kind], page)

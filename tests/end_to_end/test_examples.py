@@ -167,6 +167,15 @@ def test_the_demo_of_experts_shows_a_behaviour_before_and_after_and_finds_it_loc
         assert json.loads((tmp_path / "page.json").read_text("utf-8"))["a"]["name"] == "german"
 
 
+def test_what_the_demo_of_experts_cannot_do_is_one_sentence_before_anything_is_computed(run: Run) -> None:
+    for given, says in (
+        (["french"], "there is language and refusal."),
+        (["language", "no/page.html"], "no such folder."),
+    ):
+        with pytest.raises(SystemExit, match=re.escape(says)):
+            run("mote_demo.py", *given)
+
+
 def test_a_toy_base_can_be_trained_on_the_log_that_it_was_made_of(run: Run, tmp_path: Path) -> None:
     world_log(tmp_path / "runs", questions=12)
     assert run("toy_base.py", "runs", "base").startswith("base: ")
