@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -153,12 +154,15 @@ def test_every_link_of_a_table_is_an_article() -> None:
     assert links and links <= articles
 
 
-def test_what_is_no_folder_prints_the_usage_and_makes_nothing(tmp_path: Path) -> None:
-    for given in (["--fast"], [tmp_path / "a", "b"]):
-        done = run(sys.executable, DEMO, *given)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "python examples/demo.py [FOLDER]" in done.stderr
-    assert run(sys.executable, DEMO, "--help").returncode == 0
+def test_what_is_no_folder_prints_the_usage_and_makes_nothing(tmp_path: Path, monkeypatch, capsys) -> None:
+    for given, code in ((["--fast"], 2), ([str(tmp_path / "a"), "b"], 2), (["--help"], 0)):
+        monkeypatch.setattr(sys, "argv", ["demo.py", *given])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(DEMO), run_name="__main__")
+        said = capsys.readouterr()
+        assert ended.value.code == code
+        assert "python examples/demo.py [FOLDER]" in (said.err if code else said.out)
+        assert not (said.out if code else said.err)
     assert not list(tmp_path.iterdir()) and not (ROOT / "--fast").exists()
 
 
