@@ -5,10 +5,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo dev test check fuzz bench install format clean help
+.PHONY: demo dev docs docs-serve test check fuzz bench install format clean help
 help:
 	@echo "make demo     install, then build knowledge bases and ask them questions"
 	@echo "make dev      serve the graph on 127.0.0.1:2024 (langgraph dev), for Studio, the SDK and MCP"
+	@echo "make docs     build the site into site/, without a network; open site/index.html"
 	@echo "make test     install, then run every test"
 	@echo "make check    formatting, lint, types, import contracts"
 	@echo "make fuzz     polyroute serve under schemathesis, in an environment of its own"
@@ -36,6 +37,15 @@ dev: $(STAMP)
 	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG" || export POLYROUTE_KB="$${POLYROUTE_KB:-.demo/kb}"; \
 		LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=true LANGSMITH_TRACING=false LOG_LEVEL=$${LOG_LEVEL:-WARNING} \
 		$(BIN)/langgraph dev --no-browser --no-reload --host 127.0.0.1 --port $(DEV_PORT) --n-jobs-per-worker 10
+
+# Pages that fetch nothing from elsewhere; a broken link fails the build.
+docs: $(STAMP)
+	$(BIN)/mkdocs build --quiet --strict
+	@echo 'Built; open site/index.html'
+
+# For authors: built again with each change.
+docs-serve: $(STAMP)
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8009
 
 # A process for each core; the tests of a file stay together, as they share what they build.
 test: $(STAMP)
@@ -78,4 +88,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .venv-fuzz .demo .langgraph_api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) site .venv-fuzz .demo .langgraph_api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,123 @@
+"""Every command and every block of code of the README and the site runs as it stands, page by page, in a fresh folder.
+
+What is not run stands in `support.doc_exceptions`, with its reason; the last test prints and counts it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from router_graph.pool.pool_file import read_pool_file
+from router_graph.settings import read_settings
+from support.doc_blocks import ROOT, Block, blocks, pages
+from support.doc_exceptions import PYTHON
+from support.doc_pages import PAGES, Before, nothing, ready
+from support.doc_shell import Shell
+from support.doc_zygote import zygote
+from support.model_server import ModelServer
+
+PORTS = ("8000", "8100", "8200", "8300")
+"""What pages call a port: each test has its own."""
+SKIPPED: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with zygote(tmp_path_factory.mktemp("z")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ModelServer]:
+    ready()
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def shell(tmp_path: Path, commands: Path, provider: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.chdir(tmp_path)
+    known = {
+        "OPENAI_API_KEY": "sk-none",
+        "OPENAI_API_BASE": provider.url,
+        "OPENAI_BASE_URL": provider.url,
+        "AZURE_API_KEY": "none",
+        "MY_ANTHROPIC_KEY": "none",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "packages"), str(ROOT / "training")]),
+        "DOC_SERVERS": str(tmp_path / ".shell" / "servers"),
+    }
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+    made = Shell(tmp_path, commands)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if any(True for _ in blocks(page))])
+def test_blocks_of_page_run(page: str, shell: Shell, provider: ModelServer) -> None:
+    def command(line: str) -> str:
+        return shell.run(Block(page, 0, "shell", line))
+
+    ports = {port: _free_port() for port in PORTS}
+    with PAGES.get(page, nothing)(Before(shell.folder, provider, command, ports)) as given:
+        namespace: dict[str, Any] = {}
+        for block in blocks(page):
+            text = block.text
+            for named, free in ports.items():
+                text = text.replace(f":{named}", f":{free}").replace(f"--port {named}", f"--port {free}")
+            namespace.update(given)  # a block may close what it made under the same name
+            _RUN[block.language](Block(block.page, block.line, block.language, text), shell, namespace)
+    SKIPPED.update(shell.skipped)
+
+
+def _python(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
+    for module, why in PYTHON.items():
+        if re.search(rf"^from {re.escape(module)}\b", block.text, re.MULTILINE):
+            shell.skipped[why] = shell.skipped.get(why, 0) + 1
+            return
+    tree = compile("\n" * (block.line - 1) + block.text, str(ROOT / block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    exec(tree, namespace)
+
+
+def _yaml(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
+    """A pool file or a router.yaml, read by what reads it; it lies in the folder from now on."""
+    content = YAML(typ="safe", pure=True).load(block.text)
+    is_pool = bool({"models", "mote", "fallbacks", "replies"} & set(content))
+    path = shell.folder / ("pool.yaml" if is_pool else "router.yaml")
+    path.write_text(block.text, encoding="utf-8")
+    read_pool_file(path) if is_pool else read_settings(path)
+
+
+def _json(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
+    json.loads(block.text)
+
+
+def _nobody_knows(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
+    pytest.fail(f"{block}: a block without a language; give it one, `text` where nobody runs it.\n{block.text}")
+
+
+_RUN: dict[str, Callable[[Block, Shell, dict[str, Any]], Any]] = {
+    "python": _python,
+    "shell": lambda block, shell, namespace: shell.run(block),
+    "yaml": _yaml,
+    "json": _json,
+    "text": lambda block, shell, namespace: None,
+    "": _nobody_knows,
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
