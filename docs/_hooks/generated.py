@@ -35,7 +35,7 @@ def _command(command: Any, name: str) -> Iterator[str]:
     shown = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
     context = command.context_class(command, info_name=name)
     if shown and not (parts and name == "polyroute"):
-        yield "| | | |\n|---|---|---|"
+        yield "| option | value | |\n|---|---|---|"
         for one in shown:
             yield f"| {_code(*_names(one))} | {_kind(one, context)} | {_plain(' '.join((getattr(one, 'help', '') or '').split()))} |"
     for part, inner in (parts or {}).items():

@@ -9,7 +9,6 @@ import ast
 import json
 import os
 import re
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from router_graph.settings import read_settings
 from support.doc_blocks import ROOT, Block, blocks, pages
 from support.doc_exceptions import PYTHON
 from support.doc_pages import PAGES, Before, nothing, ready
-from support.doc_shell import Shell
+from support.doc_shell import Shell, free_port
 from support.doc_zygote import zygote
 from support.model_server import ModelServer
 
@@ -69,7 +68,7 @@ def test_blocks_of_page_run(page: str, shell: Shell, provider: ModelServer) -> N
     def command(line: str) -> str:
         return shell.run(Block(page, 0, "shell", line))
 
-    ports = {port: _free_port() for port in PORTS}
+    ports = {port: free_port() for port in PORTS}
     with PAGES.get(page, nothing)(Before(shell.folder, provider, command, ports)) as given:
         namespace: dict[str, Any] = {}
         for block in blocks(page):
@@ -115,9 +114,3 @@ _RUN: dict[str, Callable[[Block, Shell, dict[str, Any]], Any]] = {
     "text": lambda block, shell, namespace: None,
     "": _nobody_knows,
 }
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -99,5 +99,5 @@ def test_pages_opened_as_files_work_with_no_network_and_no_error(mode: str, site
 
 def _search(page: Page, words: str) -> None:
     page.locator("label[for=__search]").first.click()
-    page.locator("input.md-search__input").fill(words)
+    page.locator("input.md-search__input").press_sequentially(words)
     page.locator(".md-search-result__link").first.wait_for(timeout=10_000)

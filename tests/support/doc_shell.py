@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,11 +94,18 @@ def _served(line: str) -> str:
     """The command in the background; the next line waits until somebody listens."""
     command = re.sub(r"\s+#.*$", "", line)
     found = re.search(r"--port[ =](\d+)", command)
-    assert found, f"{line!r}: a server in a page says its --port, so that two tests have two"
-    real = command.replace("polyroute ", "python -m router_graph.cli ", 1)
+    port = found[1] if found else free_port()
+    real = command.replace("polyroute ", "python -m router_graph.cli ", 1) + ("" if found else f" --port {port}")
     return f"""\
 {real} > server.log 2>&1 & echo $! >> "$DOC_SERVERS"
-until (echo > /dev/tcp/127.0.0.1/{found[1]}) 2> /dev/null; do kill -0 $! || {{ cat server.log; exit 1; }}; sleep 0.1; done"""
+until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do kill -0 $! || {{ cat server.log; exit 1; }}; sleep 0.1; done"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def _read(path: Path, otherwise: object) -> str:
