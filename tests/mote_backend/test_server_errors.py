@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 
+from mote_backend.chat.chat_mote import ChatMoTE
 from mote_backend.errors import InputError, MaskError, ModelLoadError
 from mote_backend.mask import ExpertMask
 from mote_backend.mask_book import MaskBook
@@ -195,6 +196,23 @@ def test_a_failure_of_the_server_is_logged_and_not_told(monkeypatch, caplog):
         monkeypatch.setattr(type(model), "_call", lambda *_: 1 / 0)
         assert refused(url, 500) == "The server failed; its log says how."
     assert "division by zero" in caplog.text
+
+
+def test_a_failure_in_the_midst_of_a_stream_is_an_event_of_its_own(monkeypatch):
+    whole = ChatMoTE._astream
+
+    async def breaks(self, *given, **options):
+        async for piece in whole(self, *given, **options):
+            yield piece
+            raise RuntimeError("not for clients")
+
+    monkeypatch.setattr(ChatMoTE, "_astream", breaks)
+    body = {"messages": [{"role": "user", "content": "hello"}], "model": "tiny", "stream": True}
+    with serving({"tiny": tiny_chat_mote()}) as url:
+        said = httpx.post(f"{url}/v1/chat/completions", json=body).text
+    assert '"role":"assistant"' in said
+    assert '"type":"server_error"' in said.strip().split("\n\n")[-1]
+    assert "not for clients" not in said
 
 
 def test_other_machines_need_a_token():
