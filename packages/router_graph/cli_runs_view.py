@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -69,7 +70,6 @@ def view(
     With a router.yaml, or with knowledge bases or a pool, questions can be asked and steps forked there. Beyond this
     machine it is served with a token alone: POLYROUTE_TOKEN.
 
-    \b
     polyroute runs view --runs runs
     """
     import uvicorn
@@ -105,7 +105,7 @@ def view(
         address = f"http://{f'[{bare}]' if ':' in bare else bare}:{port}/app/"
         address += f"#token={quote(token, safe='')}" if token else ""
         terminal.note(f"The runs of {log} are at {address} (Ctrl-C ends it).")
-        if browser:
+        if browser and _has_windows():
             webbrowser.open(address)
         uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
@@ -156,6 +156,11 @@ def _router(
 def _log_of(router: Router | None) -> Path:
     """Where the router records; `runs` where it does not."""
     return Path("runs") if router is None or router.recorder is None else router.recorder.writer.folder
+
+
+def _has_windows() -> bool:
+    """Whether a browser would open in a window: one of text would take the terminal."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(one) for one in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _both(pages: Starlette) -> Any:
