@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from router_graph.viewer import schema
 from router_graph.viewer.filter_fields import FIELDS
 from router_graph.viewer.filters import FilterError, where
-from router_graph.viewer.index import keep
 from router_graph.viewer.listing import SORTS, page
 from router_graph.viewer.summary import Summary
+from router_graph.viewer.taking import keep
 
 Row = dict[str, Any]
 Test = Callable[[Row], bool]

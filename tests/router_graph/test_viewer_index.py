@@ -18,6 +18,7 @@ from router_graph.viewer import index as index_module
 from router_graph.viewer import schema
 from router_graph.viewer.index import Index
 from router_graph.viewer.listing import page
+from router_graph.viewer.taking import files_of
 from support.run_logs import SAY, began, decided, ended, observed, record_real_runs, runs_in, whole_run, write
 
 
@@ -202,8 +203,12 @@ def test_listeners_hear_which_runs_grew_and_nothing_is_looked_at_while_nobody_li
     end()
     write(log, [began("b")])
     looks = list[float]()
-    files = watched.index._files
-    watched.index._files = lambda: looks.append(time.monotonic()) or files()  # type: ignore[method-assign,func-returns-value]
+
+    def watched_files(*given: Path) -> Any:
+        looks.append(time.monotonic())
+        return files_of(*given)
+
+    monkeypatch.setattr(index_module, "files_of", watched_files)
     time.sleep(0.15)
     assert len(looks) <= 1 and "b" not in heard  # the look that was under way
     assert set(watched.rows()) == {"a", "b"}

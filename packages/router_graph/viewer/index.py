@@ -7,55 +7,32 @@ Requests read what is there already, and wait for nothing.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import logging
 import shutil
 import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from router_graph.trajectories.compacted import is_compacted, manifest_of, read_one, read_part
-from router_graph.trajectories.manifest import NAME, Manifest
+from router_graph.trajectories.compacted import manifest_of, read_one
+from router_graph.trajectories.manifest import NAME
 from router_graph.trajectories.records import RunRecord
-from router_graph.trajectories.shards import LogError, shards_in
+from router_graph.trajectories.shards import LogError
 from router_graph.viewer import schema
 from router_graph.viewer.beside import BESIDE, Refresh
-from router_graph.viewer.shard_lines import lines_since, put_together
-from router_graph.viewer.summary import Summary, summary_of
+from router_graph.viewer.shard_lines import put_together
+from router_graph.viewer.taking import LogFile, files_of, taker
 
 _logger = logging.getLogger(__name__)
 
 TICK_S = 0.3
 """How often the files are looked at while somebody listens."""
-_BYTES = 2 << 20
-"""Of a shard that are taken at once."""
-_RUNS = 200
-"""Of a compacted log."""
 _TORN_AFTER_S = 60.0
 """A last line without its end is torn where its shard has not grown for so long; before, it is being written."""
 
-_UNFIT = (LogError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
-_UNFIT += (sqlite3.InterfaceError, sqlite3.ProgrammingError)  # type: ignore[assignment]
-"""What lines raise that are whole and yet make no run: some other program wrote them."""
-
 Changed = Callable[[set[str]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A shard as it stands; or the manifest of a compacted log, whose size is its number of runs."""
-
-    path: Path
-    is_fork: bool
-    inode: int
-    size: int
-    written: float
 
 
 class Index:
@@ -210,7 +187,7 @@ class Index:
                 self._state.notify_all()
 
     def _pass(self) -> None:
-        files = list(self._files())
+        files = list(files_of(self.log, self.beside))
         with contextlib.closing(schema.connect(self._path)) as db:
             known = {Path(row["path"]): row for row in db.execute("SELECT * FROM shards")}
             there = {one.path: one for one in files}
@@ -236,27 +213,13 @@ class Index:
         self._left = 0
         self.tell(changed)
 
-    def _files(self) -> Iterator[_File]:
-        if not self.log.exists():
-            return
-        if self.log.is_dir() and is_compacted(self.log):
-            path = self.log / NAME
-            told = path.stat()
-            yield _File(
-                path, False, int(manifest_of(self.log)["fingerprint"][:12], 16), _runs_of(self.log), told.st_mtime
-            )
-        else:
-            yield from _shards(self.log, is_fork=False)
-        yield from _shards(self.beside / "forks", is_fork=True)
-
-    def _take_all(self, db: sqlite3.Connection, file: _File) -> None:
-        take = _Compacted(file).take if file.path.name == NAME else _take_lines
-        size = _RUNS if file.path.name == NAME else _BYTES
+    def _take_all(self, db: sqlite3.Connection, file: LogFile) -> None:
+        take, size = taker(file)
         while not self._closed:
             before = self._left
             db.execute("BEGIN IMMEDIATE")  # another viewer of this log may be at it too
             try:
-                is_more, changed = take(db, file)
+                is_more, changed = take(db)
                 done = int(db.execute("SELECT done FROM shards WHERE path = ?", [str(file.path)]).fetchone()[0])
                 db.execute("COMMIT")
             except BaseException:
@@ -281,104 +244,3 @@ class Index:
         with contextlib.suppress(OSError, sqlite3.Error):
             schema.throw_away(self._path)
             schema.make(self._path)
-
-
-def _runs_of(log: Path) -> int:
-    return sum(part["runs"] for part in manifest_of(log)["parts"])
-
-
-def _shards(folder: Path, *, is_fork: bool) -> Iterator[_File]:
-    try:
-        paths = shards_in(folder)
-    except LogError:  # nothing is recorded there yet
-        return
-    for path in paths:
-        with contextlib.suppress(OSError):
-            told = path.stat()
-            yield _File(path.absolute(), is_fork, told.st_ino, told.st_size, told.st_mtime)
-
-
-def _shard(db: sqlite3.Connection, file: _File) -> sqlite3.Row:
-    db.execute(
-        "INSERT INTO shards(path, is_fork, inode, done, damaged) VALUES (?, ?, ?, 0, 0) ON CONFLICT DO NOTHING",
-        [str(file.path), file.is_fork, file.inode],
-    )
-    row: sqlite3.Row = db.execute("SELECT * FROM shards WHERE path = ?", [str(file.path)]).fetchone()
-    return row
-
-
-def _take_lines(db: sqlite3.Connection, file: _File) -> tuple[bool, set[str]]:
-    """Whether there is more, and the runs that grew."""
-    shard = _shard(db, file)
-    taken = lines_since(file.path, shard["done"], _BYTES)
-    damaged = taken.damaged
-    for run, lines in taken.lines.items():
-        earlier = _places(db, run)
-        try:
-            record = put_together(run, earlier, [line for _, line in lines])
-            keep(db, summary_of(record, max(line["at"] for _, line in lines), is_fork=file.is_fork))
-        except _UNFIT:
-            db.execute("DELETE FROM runs WHERE id = ?", [run])
-            damaged += 1
-            continue
-        db.executemany("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", [(run, shard["id"], at) for at, _ in lines])
-    db.execute("UPDATE shards SET done = ?, damaged = damaged + ? WHERE id = ?", [taken.end, damaged, shard["id"]])
-    return taken.end - shard["done"] >= _BYTES, set(taken.lines)
-
-
-def _places(db: sqlite3.Connection, run: str) -> dict[Path, list[int]]:
-    places: dict[Path, list[int]] = {}
-    for path, at in db.execute(
-        "SELECT s.path, p.at FROM places p JOIN shards s ON s.id = p.shard WHERE p.run = ? ORDER BY s.id, p.at", [run]
-    ):
-        places.setdefault(Path(path), []).append(at)
-    return places
-
-
-class _Compacted:
-    """Takes the runs of a compacted log, a few at a time; `done` of its shard counts runs."""
-
-    def __init__(self, file: _File) -> None:
-        self._file = file
-        self._runs: Iterator[tuple[int, RunRecord]] | None = None
-        self._at = 0
-
-    def take(self, db: sqlite3.Connection, file: _File) -> tuple[bool, set[str]]:
-        """Whether there is more, and the runs that came."""
-        shard = _shard(db, file)
-        if self._runs is None or self._at != shard["done"]:  # another viewer went on meanwhile
-            folder = file.path.parent
-            self._runs, self._at = _runs_from(folder, manifest_of(folder), shard["done"]), shard["done"]
-        taken = list(itertools.islice(self._runs, _RUNS))
-        for part, record in taken:
-            keep(db, summary_of(record, record.ended_at or record.at, is_fork=False))
-            db.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", (record.run_id, shard["id"], part))
-        self._at += len(taken)
-        db.execute("UPDATE shards SET done = ? WHERE id = ?", [self._at, shard["id"]])
-        return len(taken) == _RUNS, {record.run_id for _, record in taken}
-
-
-def _runs_from(folder: Path, manifest: Manifest, start: int) -> Iterator[tuple[int, RunRecord]]:
-    """The runs from a number on, each with its part."""
-    for number, part in enumerate(manifest["parts"]):
-        if start >= part["runs"]:
-            start -= part["runs"]
-            continue
-        yield from ((number, record) for record in itertools.islice(read_part(folder, part), start, None))
-        start = 0
-
-
-def keep(db: sqlite3.Connection, summary: Summary) -> None:
-    """Write the rows of a run, in the place of those that there are."""
-    row = {**summary.run, "path": json.dumps(summary.run["path"])}
-    _insert(db, "runs", [row])
-    db.execute("DELETE FROM acts WHERE run = ?", [row["id"]])
-    _insert(db, "acts", [{"run": row["id"], **act} for act in summary.acts])
-
-
-def _insert(db: sqlite3.Connection, table: str, rows: Iterable[dict[str, Any]]) -> None:
-    rows = list(rows)
-    if rows:
-        names = ", ".join(rows[0])
-        marks = ", ".join(f":{name}" for name in rows[0])
-        db.executemany(f"INSERT OR REPLACE INTO {table}({names}) VALUES ({marks})", rows)

@@ -16,13 +16,14 @@ from router_graph.trajectories.shards import LogError
 from router_graph.viewer import schema
 from router_graph.viewer.beside import BESIDE
 from router_graph.viewer.details import details_of
-from router_graph.viewer.index import Index, keep
+from router_graph.viewer.index import Index
 from router_graph.viewer.listing import rows_named
 from router_graph.viewer.one_file import about_export, one_file
 from router_graph.viewer.pictures import picture
 from router_graph.viewer.problems import Problem, no_run
 from router_graph.viewer.recording import Recording
 from router_graph.viewer.summary import summary_of
+from router_graph.viewer.taking import keep
 from router_graph.viewer.under_way import UnderWay
 
 if TYPE_CHECKING:
