@@ -89,8 +89,8 @@ def asked(page: Page, place: Place) -> str:
 
 def test_a_picture_is_drawn_as_a_picture(page: Page, place: Place):
     page.goto(place.run("guide", 2))
-    page.locator('[data-hit="charts:orbits"] img').wait_for()
-    assert page.evaluate("document.querySelector('.picture img').naturalWidth") == 120
+    picture = page.locator('[data-hit="charts:orbits"] img')
+    assert picture.evaluate("async (picture) => { await picture.decode(); return picture.naturalWidth; }") == 120
 
 
 def test_a_step_is_labelled_by_a_key_and_the_label_is_taken_back_by_the_same_key(page: Page, place: Place):
@@ -142,6 +142,22 @@ def test_a_question_is_asked_and_its_run_is_followed_to_its_end(page: Page, plac
     page.goto(place.address)
     expect(page.locator(".runs .rows .row").first).to_contain_text(ASKED)
     expect(page.locator(f'.row a[href="#/run/{run}"]')).to_have_count(1)
+
+
+def test_a_run_that_waits_for_a_person_is_allowed_on(page: Page, place: Place):
+    page.goto(f"{place.address}#/ask")
+    page.get_by_label("Question").fill("What do the charts show?")
+    page.locator("#field-ask_above_usd").fill("0.001")
+    page.locator("#field-route").select_option("kb:charts")
+    page.locator("#field-max_steps").fill("1")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    box = page.locator(".waits")
+    expect(box).to_contain_text("It wants to ask charts")
+    expect(box).to_contain_text("$0.002. May it?")
+    assert faults(page) == []
+    box.get_by_role("button", name="Allow").click()
+    expect(box).to_have_count(0)
+    expect(page.locator(".verdicts")).not_to_contain_text("under way")
 
 
 def test_a_step_is_forked_and_goes_on_from_there(page: Page, place: Place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,17 @@ from playwright.sync_api import Browser, Page, expect
 from router_graph.trajectories.reader import read_runs
 from router_graph.trajectories.records import RunRecord
 from support.viewer_browser import chromium, drawn_ms, faults, serving, watched
-from support.viewer_log import CHANCES, EVIL, LINK, QUESTION, STEPS, make_library, record_all, recording
+from support.viewer_log import (
+    CHANCES,
+    EVIL,
+    GO_ON,
+    LINK,
+    QUESTION,
+    STEPS,
+    make_library,
+    record_all,
+    recording,
+)
 
 NARROW = {"width": 390, "height": 844}
 
@@ -263,6 +274,54 @@ def test_a_new_run_appears_by_itself_and_one_stays_where_one_was(place: Place):
         expect(page.locator(".told")).to_contain_text(f"{total + 1} runs")
         expect(rows(page).first).to_contain_text("What is new?")
         assert page.locator(".row.active").inner_text() == before
+
+
+def test_a_run_under_way_grows_and_what_was_unfolded_stays(place: Place):
+    GO_ON.clear()
+    with recording(place.library, place.log) as take, watched(place.browser, place.address) as page:
+        running = threading.Thread(target=take.run, args=("held", "What is under way?", "q10"))
+        running.start()
+        try:
+            page.goto(f"{place.address}#/runs?filter=question_id%3Aq10")
+            expect(rows(page).locator(".verdict.running")).to_be_visible()
+            rows(page).first.click()
+            expect(page.locator(".verdicts")).to_have_text("●runningIt is under way")
+            page.locator("#step-1").click()
+            page.locator(".hit summary").first.click()
+            page.locator(".hit summary").first.focus()
+        finally:
+            GO_ON.set()
+        expect(page.locator(".card")).to_have_count(2)
+        expect(page.locator(".verdicts")).to_contain_text("It answered")
+        expect(page.locator(".panel-head h2")).to_have_text("Step 1 of 2")
+        expect(page.locator(".hit details").first).to_have_attribute("open", "")
+        expect(page.locator(".hit summary").first).to_be_focused()
+        running.join()
+
+
+def test_an_empty_log_says_how_to_record(place: Place, tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    with (
+        serving(tmp_path / "runs", cache=tmp_path / "index.sqlite") as address,
+        watched(place.browser, address) as page,
+    ):
+        page.goto(address)
+        expect(page.locator(".empty-state")).to_contain_text("polyroute ask")
+        assert faults(page) == []
+
+
+def test_a_token_is_taken_from_the_address_and_leaves_it(place: Place, tmp_path: Path):
+    with serving(place.log, token="s3cret", cache=tmp_path / "index.sqlite") as address:
+        with watched(place.browser, address) as page:
+            page.goto(f"{address}#token=s3cret")
+            rows(page).first.wait_for()
+            expect(page.locator(".live")).to_have_text("live")
+            assert "s3cret" not in page.url
+            page.reload()
+            rows(page).first.wait_for()
+        with watched(place.browser, address, expected=(401,)) as page:
+            page.goto(address)
+            expect(page.locator(".problem")).to_contain_text("token")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -86,7 +87,18 @@ def patient(view: View) -> Choice:
     return Choice(f"Thought {number}: what else is known?", (RouteToKB("texts", f"Triton, aspect {number}", k=1),))
 
 
-POLICIES = {"guide": guide, "hasty": hasty, "patient": patient}
+GO_ON = threading.Event()
+"""What `held` waits for before its second step."""
+
+
+def held(view: View) -> Choice:
+    """As `hasty`, but it stops on its way until `GO_ON` is set."""
+    if view.steps:
+        GO_ON.wait(30)
+    return hasty(view)
+
+
+POLICIES = {"guide": guide, "hasty": hasty, "patient": patient, "held": held}
 
 
 class Recording:

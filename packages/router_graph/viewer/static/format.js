@@ -79,7 +79,6 @@ const STOPPED = {
 /** Why a run ended, in words. */
 export function stopWords(run) {
   if (run.status === "failed") return "It broke off";
-  if (run.status === "waiting") return "It waits for a person";
   if (run.status === "open") return run.live === false ? "It did not come to an end" : "It is under way";
   return STOPPED[run.stop_reason] ?? run.stop_reason ?? "It ended";
 }
@@ -100,7 +99,6 @@ const SHORT = {
 /** The same for a cell of a table. */
 export function stopShort(run) {
   if (run.status === "failed") return "failed";
-  if (run.status === "waiting") return "waiting";
   if (run.status === "open") return run.live === false ? "unfinished" : "running";
   return SHORT[run.stop_reason] ?? run.stop_reason ?? "ended";
 }

@@ -21,7 +21,7 @@ export function runSummary(run, { fixed }) {
       "p",
       { class: "verdicts" },
       verdict(row),
-      h("span", null, row.right === null || row.right === undefined ? null : `${TRUTH[row.right]} · `, stopWords(row)),
+      h("span", null, row.right === null || row.right === undefined ? null : `${TRUTH[row.right]} · `, run.waiting?.length ? "It waits for a person" : stopWords(row)),
       row.forked_from ? forked(row, fixed) : null,
     ),
     run.error ? h("p", { class: "notice" }, run.error) : null,

@@ -13,6 +13,7 @@ import { promptBox } from "./prompt.js";
 import { rewardBars } from "./rewards.js";
 import { nameOf } from "./run_row.js";
 import { cameBack, keyOf } from "./step_facts.js";
+import { swap } from "./swap.js";
 
 /** `can`: what the server can do; `onLabel` when a label was kept; `fixed`: a file, where nothing can be done. */
 export function stepPanel({ can, fixed, onLabel, onStep, onClose }) {
@@ -44,7 +45,7 @@ export function stepPanel({ can, fixed, onLabel, onStep, onClose }) {
     const before = parts.get(name);
     if (before?.now === now) return;
     const node = h("div", { class: `part part-${name}` }, draw());
-    if (before) before.node.replaceWith(node);
+    if (before) swap(before.node, node);
     else element.append(node);
     parts.set(name, { now, node });
   }
