@@ -212,6 +212,20 @@ def test_an_exported_file_shows_the_same_run_and_asks_nobody(page: Page, place: 
         assert faults(alone) == []
 
 
+def test_no_page_is_wider_than_a_narrow_screen(place: Place):
+    sides = f"#/compare/{place.runs['guide'].run_id}/{place.runs['hasty'].run_id}"
+    with watched(place.browser, place.address, viewport={"width": 390, "height": 844}) as page:
+        for where, seen in (
+            ("#/ask", "#question"),
+            ("#/compare", ".compare .rows .row"),
+            (sides, ".pair"),
+            ("#/mote/quiet", "canvas"),
+        ):
+            page.goto(place.address + where)
+            page.locator(seen).first.wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") == 390, where
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(place: Place, scheme: str):
     sides = f"#/compare/{place.runs['guide'].run_id}/{place.runs['hasty'].run_id}"

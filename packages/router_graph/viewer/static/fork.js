@@ -11,7 +11,8 @@ export function forkDialog(run, step, can) {
     openDialog("Fork this step", h("p", null, "A fork goes on with a router, and this viewer has none: start it with a settings file, as in ", h("code", null, "polyroute runs view -c router.yaml"), "."));
     return;
   }
-  const intro = h("p", { class: "hint" }, `Steps before ${step.number} come from the log and cost nothing. What is chosen here is done, then the policy goes on.`);
+  const before = step.number > 1 ? `The steps before ${step.number} come from the log and cost nothing. ` : "";
+  const intro = h("p", { class: "hint" }, before + "What is chosen here is done, then the policy goes on.");
   const form = actionForm(step, {
     submit: "Fork and go on",
     onSubmit: async (action) => {

@@ -37,11 +37,11 @@ export function share(value) {
   return `${percent === 0 || percent === 100 || percent >= 99.95 ? Math.round(percent) : percent.toFixed(1)} %`;
 }
 
-/** +0.25, −1; three digits are enough to compare. */
+/** +0.25, −1, 0; three digits are enough to compare. */
 export function signed(value) {
   if (value === null || value === undefined) return NOTHING;
   const text = Number(Math.abs(value).toPrecision(3)).toString();
-  return value < 0 ? `−${text}` : `+${text}`;
+  return value === 0 ? "0" : value < 0 ? `−${text}` : `+${text}`;
 }
 
 /** The time of day if it is today, else the day too. `at` is in seconds since 1970. */

@@ -66,7 +66,7 @@ export function versusPage() {
     }
 
     function pairOf([n, m], opened) {
-      return h("div", { class: `pair${opened ? " differs" : ""}` }, cell(a, n, opened), cell(b, m, opened));
+      return h("div", { class: `pair${opened ? " differs" : ""}` }, cell("A", a, n, opened), cell("B", b, m, opened));
     }
   }
 }
@@ -83,12 +83,12 @@ function sideHead(name, { row }) {
 }
 
 /** One side's step: a card; where they first differ, with its options and what came back. */
-function cell(run, number, opened) {
+function cell(side, run, number, opened) {
   const step = run.steps.find((one) => one.number === number);
   if (!step) return h("div", { class: "card none" }, h("span", { class: "hint" }, "It had ended."));
   return h(
     "div",
-    { class: "versus-cell" },
+    { class: "versus-cell", "data-side": side },
     h("a", { class: `card ${kindOfStep(step)}`, href: place(["run", run.row.id, String(number)]) }, cardLines(step, { differs: opened })),
     opened ? h("div", { class: "opened" }, optionTable(step.options), step.actions.map((action) => actionBox(action, step.options))) : null,
   );
