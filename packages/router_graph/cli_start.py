@@ -44,7 +44,7 @@ def _here() -> Iterator[str]:
         yield f"{POOL_FILE}: {_listed(names) or 'no models'}"
         yield "  polyroute pool list"
     runs = _word((settings or {}).get("runs") or RUNS_FOLDER)
-    if shards := list(Path(runs).glob("*/*.jsonl")):
+    if shards := list(Path(runs).glob("[0-9]*-*/*.jsonl")):
         days = sorted({one.parent.name for one in shards})
         yield f"{runs}: runs that were recorded, the last on {days[-1]}"
         where = "" if runs == RUNS_FOLDER else f" -r {shlex.quote(runs)}"

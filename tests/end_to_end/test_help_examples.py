@@ -1,11 +1,12 @@
 """Each command's --help ends with an example, and each example works when pasted: all are run here, as one story.
 
 The folder is a newcomer's: the repository's `examples/`, and what the examples before have left in it. What no example
-makes is put in where the story needs it: a toy base model, and a pool file of a model on loopback.
+makes is put in where the story needs it: a toy base model, labels, and a pool file of a model on loopback.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import runpy
 import shlex
@@ -21,6 +22,8 @@ import typer
 from typer.testing import CliRunner
 
 from router_graph.cli import app
+from router_graph.trajectories.labels import LabelWriter
+from router_graph.trajectories.reader import read_runs
 from support.model_server import ModelServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_the_examples_of_help_work_when_pasted(name: str, folder: Path):
     if name == "weights":
         runpy.run_path(str(ROOT / "examples" / "toy_base.py"))["main"]("runs", "base")
+        label(folder / "runs")
     with ModelServer() as server:
         if name == "words":
             write_pool(folder, server)
@@ -163,6 +167,16 @@ def taken_apart(example: str) -> tuple[str | None, list[str]]:
         args = [str(few_questions()) if one == "examples/questions.jsonl" else one for one in args]
     added = [more for said, words in SMALL.items() if said in example for more in words]
     return given, [*args, *added]
+
+
+def label(log: Path) -> None:
+    """What a person says in the viewer: of ten runs, whom else their first step should have asked."""
+    writer = LabelWriter(log)
+    for run in itertools.islice(read_runs(log), 10):
+        asked = {action.get("kb") for action in run.steps[0].step["actions"]}
+        other = next(name for name in ("tables", "articles", "pictures", "") if name not in asked)
+        better = {"kind": "kb", "kb": other, "query": run.question} if other else {"kind": "answer", "text": "None."}
+        writer.give(run.run_id, 1, "better", better=better)
 
 
 def few_questions() -> Path:

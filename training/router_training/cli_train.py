@@ -50,7 +50,7 @@ METHODS = {
 
     polyroute train dpo runs --model base --out policy-dpo objective.margin=0.2
 
-    polyroute train dpo runs --model base --out policy --labels runs/labels
+    polyroute train dpo runs --model base --out policy-labels --labels runs/labels
 
     It needs scores, or labels, and states in which different things were tried.
     """,
