@@ -120,7 +120,7 @@ def test_each_command_has_an_example_of_its_own():
 
 
 def test_examples_stand_last_in_the_help_and_no_width_breaks_them(monkeypatch: pytest.MonkeyPatch):
-    for columns, paths in (("40", list(COMMANDS)), ("80", list(COMMANDS)[::15])):
+    for columns, paths in (("40", list(COMMANDS)[::4]), ("80", list(COMMANDS)[::15])):
         monkeypatch.setenv("COLUMNS", columns)
         for path in paths:
             command = COMMANDS[path]
