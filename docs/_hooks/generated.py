@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 _MARK = re.compile(r"^<!-- (?P<kind>commands|settings|pool-file|variables|api)(?: (?P<of>\S+))? -->$", re.MULTILINE)
@@ -37,7 +38,8 @@ def _command(command: Any, name: str) -> Iterator[str]:
     if shown and not (parts and name == "polyroute"):
         yield "| option | value | |\n|---|---|---|"
         for one in shown:
-            yield f"| {_code(*_names(one))} | {_kind(one, context)} | {_plain(' '.join((getattr(one, 'help', '') or '').split()))} |"
+            about = _plain(getattr(one, "help", "") or "")
+            yield f"| {_code(*_names(one))} | {_kind(one, context)} | {about} |"
     for part, inner in (parts or {}).items():
         if not inner.hidden:
             yield from _command(inner, f"{name} {part}")
@@ -50,8 +52,10 @@ def _names(parameter: Any) -> list[str]:
 
 
 def _kind(parameter: Any, context: Any) -> str:
-    kind = "" if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument" else _plain(
-        parameter.metavar or parameter.display_type(context)
+    kind = (
+        ""
+        if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument"
+        else _plain(parameter.metavar or parameter.display_type(context))
     )
     default = parameter.default
     shown = default not in (None, (), [], "", False, True) and not callable(default) and "Sentinel" not in repr(default)
@@ -100,8 +104,12 @@ def _described(model: Any) -> dict[str, Any]:
     schema: dict[str, Any] = model.model_json_schema()
     for part, owner in ((schema, model), *((schema["$defs"][n], k) for n, k in _kinds(model) if n in schema["$defs"])):
         body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body  # type: ignore[attr-defined]
-        for field, words in zip(body, body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(words, ast.Expr) and isinstance(words.value, ast.Constant):
+        for field, words in pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(words, ast.Expr)
+                and isinstance(words.value, ast.Constant)
+            ):
                 named = part["properties"].get(getattr(field.target, "id", ""))
                 if named is not None:
                     named.setdefault("description", inspect.cleandoc(str(words.value.value)))

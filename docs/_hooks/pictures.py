@@ -13,7 +13,9 @@ _PICTURE = re.compile(r"^!\[(?P<words>[^\]]+)\]\((?P<path>[^)\s]+\.svg)\)$", re.
 def on_page_markdown(markdown: str, page: Any, **about: Any) -> str:
     """The page with its drawings in it."""
     folder = Path(page.file.abs_src_path).parent
-    return _PICTURE.sub(lambda found: _inside((folder / found["path"]).read_text(encoding="utf-8"), found["words"]), markdown)
+    return _PICTURE.sub(
+        lambda found: _inside((folder / found["path"]).read_text(encoding="utf-8"), found["words"]), markdown
+    )
 
 
 def _inside(svg: str, words: str) -> str:

@@ -1,6 +1,6 @@
 """Every command and every block of code of the README and the site runs as it stands, page by page, in a fresh folder.
 
-What is not run stands in `support.doc_exceptions`, with its reason; the last test prints and counts it.
+What is not run stands in `support.doc_exceptions`, with its reason; the first test counts and prints it (`-rP`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ast
 import json
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,26 +21,42 @@ from ruamel.yaml import YAML
 from router_graph.pool.pool_file import read_pool_file
 from router_graph.settings import read_settings
 from support.doc_blocks import ROOT, Block, blocks, pages
-from support.doc_exceptions import PYTHON
+from support.doc_exceptions import NOT_RUN, PARSED, PYTHON, reason
 from support.doc_pages import PAGES, Before, nothing, ready
-from support.doc_shell import Shell, free_port
+from support.doc_shell import Shell, free_port, lines_of, without_input
 from support.doc_zygote import zygote
 from support.model_server import ModelServer
 
 PORTS = ("8000", "8100", "8200", "8300")
 """What pages call a port: each test has its own."""
-SKIPPED: Counter[str] = Counter()
+
+
+def test_what_is_not_run_is_listed_and_counted_and_no_exception_is_idle() -> None:
+    count, whole = Counter[str](), 0
+    for block in (block for page in pages() for block in blocks(page)):
+        if block.language == "shell":
+            for line in lines_of(block.text):
+                whole += bool(line.strip(" :"))
+                count[reason(line, NOT_RUN) or reason(without_input(line), PARSED) or ""] += 1
+        elif block.language == "python":
+            whole += 1
+            count[_left_out(block) or ""] += 1
+    known = [*(one.reason for one in (*NOT_RUN, *PARSED)), *PYTHON.values()]
+    told = {why: count[why] for why in known}
+    sys.stdout.write(f"{sum(told.values())} of {whole} commands and blocks are not run:\n")
+    sys.stdout.writelines(f"{n:4} {why}\n" for why, n in told.items())
+    assert [why for why, n in told.items() if n == 0] == []
+    assert sum(told.values()) < 0.4 * whole
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with zygote(tmp_path_factory.mktemp("z")) as folder:
+    with zygote(tmp_path_factory.mktemp("z"), meanwhile=ready) as folder:
         yield folder
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ModelServer]:
-    ready()
     with ModelServer() as server:
         yield server
 
@@ -77,16 +94,20 @@ def test_blocks_of_page_run(page: str, shell: Shell, provider: ModelServer) -> N
                 text = text.replace(f":{named}", f":{free}").replace(f"--port {named}", f"--port {free}")
             namespace.update(given)  # a block may close what it made under the same name
             _RUN[block.language](Block(block.page, block.line, block.language, text), shell, namespace)
-    SKIPPED.update(shell.skipped)
 
 
 def _python(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
-    for module, why in PYTHON.items():
-        if re.search(rf"^from {re.escape(module)}\b", block.text, re.MULTILINE):
-            shell.skipped[why] = shell.skipped.get(why, 0) + 1
-            return
-    tree = compile("\n" * (block.line - 1) + block.text, str(ROOT / block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if _left_out(block):
+        return
+    tree = compile(
+        "\n" * (block.line - 1) + block.text, str(ROOT / block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    )
     exec(tree, namespace)
+
+
+def _left_out(block: Block) -> str | None:
+    found = (why for module, why in PYTHON.items() if re.search(rf"^from {re.escape(module)}\b", block.text, re.M))
+    return next(found, None)
 
 
 def _yaml(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:

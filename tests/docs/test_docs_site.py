@@ -65,9 +65,13 @@ def test_commands_settings_and_public_names_are_in_the_reference(site: Path) -> 
     def text(name: str) -> str:
         return (site / "reference" / f"{name}.html").read_text(encoding="utf-8")
 
-    assert all(f'id="polyroute-{name}"' in text("cli") for name in ("ask", "kb-add", "train-rft", "mote-select", "eval"))
+    assert all(
+        f'id="polyroute-{name}"' in text("cli") for name in ("ask", "kb-add", "train-rft", "mote-select", "eval")
+    )
     assert "--budget-usd" in text("cli")
-    assert "max_steps" in text("settings") and "POLYROUTE_USD" in text("settings") and "api_key_env" in text("pool-file")
+    assert (
+        "max_steps" in text("settings") and "POLYROUTE_USD" in text("settings") and "api_key_env" in text("pool-file")
+    )
     import kb_tools
     import mote_backend
     import router_graph

@@ -13,7 +13,10 @@ COMMANDS = (
     ".venv/bin/pip .venv/bin/python .venv/bin/pre-commit"
 ).split()
 """What a line of a block without a language begins with where it is one of a shell."""
-_FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+|~~~+)(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)(?P=fence) *$", re.M | re.S)
+_FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+|~~~+)(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)(?P=fence) *$",
+    re.M | re.S,
+)
 _INDENTED = re.compile(r"(?:\A|\n)\n(?P<text>(?: {4}[^\n]*\n)+)(?=\n|\Z)")
 
 
@@ -42,15 +45,22 @@ def pages() -> list[str]:
 def blocks(page: str) -> Iterator[Block]:
     """Its blocks in their order."""
     source = (ROOT / page).read_text(encoding="utf-8")
-    found = [(one.start("text"), one["language"], _dedented(one["text"], len(one["indent"]))) for one in _FENCE.finditer(source)]
+    found = [
+        (one.start("text"), one["language"], _dedented(one["text"], len(one["indent"])))
+        for one in _FENCE.finditer(source)
+    ]
     bare = _FENCE.sub(lambda one: re.sub(r"[^\n]", "-", one[0]), source)  # what is left, in the same lines
-    found += [(one.start("text"), "", _dedented(one["text"], 4)) for one in _INDENTED.finditer(bare) if _is_shell(one["text"])]
+    found += [
+        (one.start("text"), "", _dedented(one["text"], 4)) for one in _INDENTED.finditer(bare) if _is_shell(one["text"])
+    ]
     for start, language, text in sorted(found):
         yield Block(page, source.count("\n", 0, start) + 1, _language(language, text), text)
 
 
 def _language(given: str, text: str) -> str:
-    known = {"bash": "shell", "sh": "shell", "console": "shell", "py": "python", "yml": "yaml", "": ""}.get(given, given)
+    known = {"bash": "shell", "sh": "shell", "console": "shell", "py": "python", "yml": "yaml", "": ""}.get(
+        given, given
+    )
     return known or ("shell" if _is_shell(text) else "")
 
 

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 
-class Exception_(NamedTuple):
+class Lines(NamedTuple):
     """Lines of a shell that this matches at their beginning."""
 
     line: str
@@ -14,24 +14,27 @@ class Exception_(NamedTuple):
 
 
 NOT_RUN = [
-    Exception_(r"make ", "a target of the Makefile; tests/end_to_end holds demo and dev, CI runs test and check"),
-    Exception_(r"(\S*/)?pip install|(\S*/)?python3? -m (venv|pip)|\. \.venv", "the installation itself: needs the network"),
-    Exception_(r"\.venv/bin/(pre-commit|python -m pytest)", "the tools of the project itself"),
-    Exception_(r"(\S*/)?python examples/(demo|ten_lines|mote_demo|toy_base)\.py", "run by tests/end_to_end"),
-    Exception_(r"(\S*/)?python benchmarks/", "a measurement: minutes, and data that lie beside the project"),
-    Exception_(r"python -m mote_backend\.planted", "trains a model for minutes; run by tests/mote_backend"),
-    Exception_(r"hf download|trl vllm-serve|(\w+=\S+ +)*vllm serve|ollama ", "needs the network, or a server of somebody else"),
-    Exception_(r"accelerate launch|torchrun", "needs several processes or GPUs; tests/router_training run two"),
+    Lines(r"make ", "a target of the Makefile; tests/end_to_end holds demo and dev, CI runs test and check"),
+    Lines(r"(\S*/)?pip install|(\S*/)?python3? -m (venv|pip)|\. \.venv", "the installation itself: needs the network"),
+    Lines(r"\.venv/bin/(pre-commit|python -m pytest)", "the tools of the project itself"),
+    Lines(r"(\S*/)?python examples/(demo|ten_lines|mote_demo|toy_base)\.py", "run by tests/end_to_end"),
+    Lines(r"(\S*/)?python benchmarks/", "a measurement: minutes, and data that lie beside the project"),
+    Lines(
+        r"hf download|trl vllm-serve|(\w+=\S+ +)*vllm serve|ollama ", "needs the network, or a server of somebody else"
+    ),
+    Lines(r"accelerate launch|torchrun", "needs several processes or GPUs; tests/router_training run two"),
 ]
 """Lines that are left out."""
 
 PARSED = [
-    Exception_(r"polyroute eval (ottqa|nq-pool|retrieval|routerbench)", "needs data that lie beside the project"),
-    Exception_(r"polyroute train (rft|sft|awr|dpo|kto|offline-grpo|step-grpo|router-r1|reflect)", "trains; run by tests/router_training"),
-    Exception_(r"polyroute train (report|ope|build) ", "needs a trained model; run by tests/router_training"),
-    Exception_(r"polyroute mote \w+ (MODEL|allenai/)", "needs a real checkpoint"),
-    Exception_(r"polyroute mote (select|report) planted:bilingual", "takes 20 s; run by tests/router_graph/test_cli_mote.py"),
-    Exception_(r"polyroute (chat|mote chat)", "waits for a person; run by tests/router_graph"),
+    Lines(r"polyroute eval (ottqa|nq-pool|retrieval|routerbench)", "needs data that lie beside the project"),
+    Lines(
+        r"polyroute train (rft|sft|awr|dpo|kto|offline-grpo|step-grpo|router-r1|reflect)",
+        "trains; run by tests/router_training",
+    ),
+    Lines(r"polyroute train (report|ope|build) ", "needs a trained model; run by tests/router_training"),
+    Lines(r"polyroute mote \w+ (MODEL|allenai/)", "needs a real checkpoint"),
+    Lines(r"polyroute mote report planted:bilingual", "takes 10 s; run by tests/router_graph/test_cli_mote_report.py"),
 ]
 """Lines whose command and options are read by `polyroute` itself, and not run."""
 
@@ -43,6 +46,6 @@ PYTHON = {
 """Blocks of Python that import this."""
 
 
-def reason(line: str, among: list[Exception_]) -> str | None:
+def reason(line: str, among: list[Lines]) -> str | None:
     """Why a line is among these; None where it is not."""
     return next((one.reason for one in among if re.match(one.line, line)), None)

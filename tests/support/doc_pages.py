@@ -14,7 +14,12 @@ from typing import Any
 from support.doc_blocks import ROOT
 from support.model_server import ModelServer
 
-MOONS = {"id": "q1", "question": "Who discovered the moon with an orbit of 15.95 days?", "golden_answers": ["Christiaan Huygens"], "metadata": {"gold_documents": ["moons.csv"]}}
+MOONS = {
+    "id": "q1",
+    "question": "Who discovered the moon with an orbit of 15.95 days?",
+    "golden_answers": ["Christiaan Huygens"],
+    "metadata": {"gold_documents": ["moons.csv"]},
+}
 """A line of a file of questions."""
 
 
@@ -73,7 +78,9 @@ def readme(before: Before) -> Iterator[dict[str, Any]]:
         prices = catalog.create("prices", description="What plans cost.", modality="table")
         prices.add([Table(id="plans", title="Plans", header=["plan", "USD"], rows=[["Team", "12"], ["Free", "0"]])])
         cards = [ModelCard(name="fast", model="openai/gpt-4o-mini")]
-        recording = ModelPool(cards, transports={"litellm": RecordTransport(LiteLLMTransport(), before.folder / "replies/replies.jsonl")})
+        recording = ModelPool(
+            cards, transports={"litellm": RecordTransport(LiteLLMTransport(), before.folder / "replies/replies.jsonl")}
+        )
         recording.invoke("fast", "Hello")
         pool = ModelPool(cards)
         known = {name: getattr(package, name) for name in package.__all__}

@@ -30,12 +30,10 @@ class Shell:
     """A folder of commands before all others."""
     environment: dict[str, str] = field(default_factory=dict)
     servers: list[int] = field(default_factory=list)
-    skipped: dict[str, int] = field(default_factory=dict)
-    """How many lines each reason left out or only read."""
 
     def run(self, block: Block) -> str:
         """What it prints. Raises `AssertionError` with the end of it where a command fails."""
-        script = "\n".join(self._line(line) for line in _lines(_PLACEHOLDER.sub(QUESTION, block.text)))
+        script = "\n".join(self._line(line) for line in lines_of(_PLACEHOLDER.sub(QUESTION, block.text)))
         kept = self.folder / ".shell"
         home = _read(kept / "env", "") + "\n"
         kept.mkdir(exist_ok=True)
@@ -47,7 +45,7 @@ class Shell:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=100,
             stdin=subprocess.DEVNULL,
         )
         pids = kept / "servers"
@@ -64,18 +62,21 @@ class Shell:
 
     def _line(self, line: str) -> str:
         line = line.replace(".venv/bin/polyroute", "polyroute")
-        if why := reason(line, NOT_RUN):
-            self.skipped[why] = self.skipped.get(why, 0) + 1
+        if reason(line, NOT_RUN):
             return ":"
         if SERVER.match(line):
             return _served(line)
-        if why := reason(re.sub(r"^echo .*?\| *", "", line), PARSED):
-            self.skipped[why] = self.skipped.get(why, 0) + 1
+        if reason(without_input(line), PARSED):
             return re.sub(r"\bpolyroute ", f"{PARSE}=1 polyroute ", line, count=1)
         return line
 
 
-def _lines(text: str) -> list[str]:
+def without_input(line: str) -> str:
+    """The command that reads what another one writes."""
+    return re.sub(r"^echo .*?\| *", "", line)
+
+
+def lines_of(text: str) -> list[str]:
     """Whole commands: a line that ends with a backslash goes on, and so does a document that stands in the block."""
     lines: list[str] = []
     until: str | None = None
@@ -98,7 +99,10 @@ def _served(line: str) -> str:
     real = command.replace("polyroute ", "python -m router_graph.cli ", 1) + ("" if found else f" --port {port}")
     return f"""\
 {real} > server.log 2>&1 & echo $! >> "$DOC_SERVERS"
-until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do kill -0 $! || {{ cat server.log; exit 1; }}; sleep 0.1; done"""
+until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do
+  kill -0 $! || {{ cat server.log; exit 1; }}
+  sleep 0.1
+done"""
 
 
 def free_port() -> int:

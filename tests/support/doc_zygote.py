@@ -5,6 +5,7 @@ Run as a file with the path of a socket, it is that process. `shim` writes the c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ PARSE = "POLYROUTE_DOCS_PARSE"
 
 
 @contextlib.contextmanager
-def zygote(folder: Path) -> Iterator[Path]:
-    """A folder with the command `polyroute` in it, to be put on the PATH."""
+def zygote(folder: Path, meanwhile: Callable[[], object]) -> Iterator[Path]:
+    """A folder with the command `polyroute` in it, to be put on the PATH. `meanwhile` is done while it gets ready."""
     path = folder / "zygote"
     with subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, text=True) as process:
+        meanwhile()
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         shim = folder / "bin" / "polyroute"
         shim.parent.mkdir()
@@ -45,23 +47,29 @@ def zygote(folder: Path) -> Iterator[Path]:
             process.kill()
 
 
-def _serve(path: str) -> None:
+def _warm() -> None:
+    """Import what commands import, and what they put off to their first use."""
     import chromadb  # noqa: F401
-    import langgraph.graph  # noqa: F401
     import onnxruntime  # noqa: F401
-    import transformers  # noqa: F401
 
-    import kb_tools.embeddings  # noqa: F401
-    import mote_backend.planted  # noqa: F401
     import router_graph.cli
     import router_graph.graph
     import router_graph.settings_live  # noqa: F401
+    from mote_backend import ChatMoTE
+    from router_graph.pool import LiteLLMTransport
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    asyncio.run(LiteLLMTransport().prepare())
+    ChatMoTE(model="planted", max_tokens=1).invoke("what happened")
+
+
+def _serve(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.bind(path)
         server.listen(16)
-        print("ready", flush=True)
+        _warm()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while True:
             client, _ = server.accept()
             if os.fork() == 0:
@@ -76,7 +84,7 @@ def _run(client: socket.socket) -> None:
         arguments, cwd, environment = json.loads(told)
         for n, file in enumerate(files):
             os.dup2(file, n)
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115, PTH123
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(cwd)
         os.environ.clear()
@@ -123,7 +131,7 @@ def _parsed(arguments: list[str]) -> int:
     except Exception as error:
         left = [getattr(error, "message", str(error))]
     if left:
-        print(f"polyroute {' '.join(arguments)}: {' '.join(left)}", file=sys.stderr)
+        sys.stderr.write(f"polyroute {' '.join(arguments)}: {' '.join(left)}\n")
     return 2 if left else 0
 
 
