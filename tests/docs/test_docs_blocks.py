@@ -22,7 +22,7 @@ from router_graph.pool.pool_file import read_pool_file
 from router_graph.settings import read_settings
 from support.doc_blocks import ROOT, Block, blocks, pages
 from support.doc_exceptions import NOT_RUN, PARSED, PYTHON, reason
-from support.doc_pages import PAGES, Before, nothing, ready
+from support.doc_pages import BETWEEN, PAGES, Before, nothing, ready
 from support.doc_shell import Shell, free_port, lines_of, without_input
 from support.doc_zygote import zygote
 from support.model_server import ModelServer
@@ -92,6 +92,9 @@ def test_blocks_of_page_run(page: str, shell: Shell, provider: ModelServer) -> N
             text = block.text
             for named, free in ports.items():
                 text = text.replace(f":{named}", f":{free}").replace(f"--port {named}", f"--port {free}")
+            for (where, begins), line in BETWEEN.items():
+                if where == page and text.startswith(begins):
+                    command(line)
             namespace.update(given)  # a block may close what it made under the same name
             _RUN[block.language](Block(block.page, block.line, block.language, text), shell, namespace)
 

@@ -139,6 +139,7 @@ def _write_questions(folder: Path) -> None:
     (folder / "questions.txt").write_text(MOONS["question"] + "\n")
     for name in ("questions", "mine", "others", "test"):
         (folder / f"{name}.jsonl").write_text(line.replace("q1", name))
+    (folder / "many.jsonl").write_text("".join(line.replace("q1", f"many-{n}") for n in range(24)))
 
 
 PAGES: dict[str, Callable[[Before], Any]] = {
@@ -149,6 +150,15 @@ PAGES: dict[str, Callable[[Before], Any]] = {
     "docs/mote_vllm.md": served_by_vllm,
 }
 """Every other page begins with nothing."""
+
+
+BETWEEN = {
+    (
+        "README.md",
+        "polyroute runs list",
+    ): "rm -rf runs; polyroute ask --file many.jsonl --record runs --explore 0.9 --out out.jsonl",
+}
+"""What a reader does before the block of a page that begins so: here, a log whose right answers are known."""
 
 
 async def prepare() -> None:

@@ -96,7 +96,7 @@ def _served(line: str) -> str:
     command = re.sub(r"\s+#.*$", "", line)
     found = re.search(r"--port[ =](\d+)", command)
     port = found[1] if found else free_port()
-    real = command.replace("polyroute ", "python -m router_graph.cli ", 1) + ("" if found else f" --port {port}")
+    real = command if found else f"{command} --port {port}"
     return f"""\
 {real} > server.log 2>&1 & echo $! >> "$DOC_SERVERS"
 until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do

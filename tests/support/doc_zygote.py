@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,12 +91,19 @@ def _run(client: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = ["polyroute", *arguments]
+        threading.Thread(target=_end_with, args=(client,), daemon=True).start()
         code = _parsed(arguments) if PARSE in environment else _done()
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush(), sys.stderr.flush()
         client.send(str(code).encode())
         os._exit(code)
+
+
+def _end_with(client: socket.socket) -> None:
+    """Whoever ends the shim ends the command."""
+    if not client.recv(1):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _done() -> int:
