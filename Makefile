@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: demo dev docs docs-serve test check fuzz bench install format clean help
 help:
 	@echo "make demo     install, then build knowledge bases and ask them questions"
-	@echo "make dev      serve the graph on 127.0.0.1:2024 (langgraph dev), for Studio, the SDK and MCP"
+	@echo "make dev      serve the graph on 127.0.0.1:2024 (langgraph dev): the run viewer, Studio, the SDK, MCP and A2A"
 	@echo "make docs     build the site into site/, without a network; open site/index.html"
 	@echo "make test     install, then run every test"
 	@echo "make check    formatting, lint, types, import contracts"
@@ -29,11 +29,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/python examples/demo.py
 
-# Of router.yaml if there is one, else of the demo's knowledge bases. Its own state lies in .langgraph_api.
+# Of router.yaml if there is one, else of the demo's knowledge bases. Its own state lies in .langgraph_api, the runs in
+# runs/. On loopback alone: whoever reaches the port asks models on your account and reads what others asked. Where
+# other machines shall reach it, start langgraph dev with --host and POLYROUTE_TOKEN.
 DEV_PORT ?= 2024
 dev: $(STAMP)
 	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG$$POLYROUTE_KB" || \
-		{ $(BIN)/python examples/demo_knowledge.py && echo 'Serving them on http://127.0.0.1:$(DEV_PORT)'; }
+		$(BIN)/python examples/demo_knowledge.py
 	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG" || export POLYROUTE_KB="$${POLYROUTE_KB:-.demo/kb}"; \
 		LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=true LANGSMITH_TRACING=false LOG_LEVEL=$${LOG_LEVEL:-WARNING} \
 		$(BIN)/langgraph dev --no-browser --no-reload --host 127.0.0.1 --port $(DEV_PORT) --n-jobs-per-worker 10

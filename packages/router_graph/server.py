@@ -1,9 +1,9 @@
 """What `langgraph dev` serves: one router under three names, which differ in the protocol its policy is spoken to by.
 
 Everything live is made once, when the server imports this module, of the settings that `polyroute ask` goes by: the
-router.yaml of POLYROUTE_CONFIG or of the working directory, POLYROUTE_KB and the other variables. Runs are recorded, in
-the folder `runs` beside router.yaml where neither that file nor POLYROUTE_RUNS says otherwise. The server keeps the threads itself, so that
-`checkpoints` of the settings does not count. A new knowledge base is seen after a restart.
+router.yaml of POLYROUTE_CONFIG or of the working directory, POLYROUTE_KB and the other variables. Runs are recorded,
+in the folder `runs` beside router.yaml where neither that file nor POLYROUTE_RUNS says otherwise. The server keeps the
+threads itself, so that `checkpoints` of the settings does not count. A new knowledge base is seen after a restart.
 
 Raises `RouterError` where the settings are wrong, or there is nobody to ask.
 """

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mote_backend.serving.guard import LOOPBACK, Guard, is_loopback
 from starlette.responses import JSONResponse
 
+from mote_backend.serving.guard import LOOPBACK, Guard, is_loopback
 from router_graph.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,6 +30,18 @@ _DANGEROUS = ("/deploy", "/internal")
 _PAGE, _API = "/app", "api"
 
 
+@dataclass(frozen=True)
+class Who:
+    """Who may ask."""
+
+    token: str | None
+    """What each request must send, if anything."""
+    hosts: Collection[str] | None
+    """The names that the server may be asked under; None for any."""
+    origins: Collection[str]
+    """The web pages that may ask, besides the server's own."""
+
+
 class ServerGuard:
     """An ASGI middleware over `Guard`: Host, Origin and token of each request, and of each WebSocket.
 
@@ -36,32 +49,27 @@ class ServerGuard:
     token to the page behind a `#`. Without one, what changes the machine or the whole store is refused.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, loopback: bool, origins: frozenset[str]) -> None:
-        self._app, self._token, self._origins = app, token, origins
-        self._hosts = LOOPBACK if loopback else None
+    def __init__(self, app: ASGIApp, *, who: Who) -> None:
+        self._app, self._has_token = app, who.token is not None
+        shared: dict[str, Any] = {"hosts": who.hosts, "origins": who.origins, "own_pages": True}
+        self._known = Guard(app, token=who.token, **shared)
+        self._anybody = Guard(app, token=None, **shared)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with what is wrong."""
         inside = scope.get("root_path", "")
-        if scope["type"] == "lifespan" or inside == _IN_PROCESS or inside.startswith(f"{_IN_PROCESS}/"):
+        if scope["type"] == "lifespan" or _is_under(inside, _IN_PROCESS):
             return await self._app(scope, receive, send)
         path = scope["path"].removeprefix(inside)
-        if self._token is None and _is_under(path, *_DANGEROUS):
+        if not self._has_token and _is_under(path, *_DANGEROUS):
             message = f"{path} is refused as long as the server has no token; set {TOKEN_VARIABLE} to one."
             return await JSONResponse({"error": {"message": message}}, 403)(scope, receive, send)
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        is_open = _is_preflight(scope, headers) or _is_open(path)
-        guard = Guard(
-            self._app,
-            token=None if is_open else self._token,
-            hosts=self._hosts,
-            origins=self._origins | _own_origin(headers),
-        )
+        guard = self._anybody if _is_open(path) or _is_preflight(scope) else self._known
         await guard(scope, receive, send)
 
 
-def guard_options(environ: Mapping[str, str] = os.environ) -> dict[str, object]:
-    """What `ServerGuard` is made with: POLYROUTE_TOKEN, where the server listens, and the `cors` of langgraph.json.
+def who_may_ask(environ: Mapping[str, str] = os.environ) -> Who:
+    """By POLYROUTE_TOKEN, where the server listens, and `cors` of langgraph.json.
 
     Raises `SettingsError` where other machines reach the server, and it has no token.
     """
@@ -74,9 +82,8 @@ def guard_options(environ: Mapping[str, str] = os.environ) -> dict[str, object]:
             f"The server is to listen {where}, where other machines may reach it; set {TOKEN_VARIABLE} to a secret "
             "that clients send, or leave --host at 127.0.0.1."
         )
-    cors = (json.loads(environ.get("LANGGRAPH_HTTP") or "{}") or {}).get("cors") or {}
-    origins = frozenset(cors.get("allow_origins") or ())
-    return {"token": token, "loopback": loopback, "origins": origins}
+    cors = json.loads(environ.get("LANGGRAPH_HTTP") or "{}").get("cors") or {}
+    return Who(token, LOOPBACK | {host} if loopback else None, cors.get("allow_origins") or ())
 
 
 def _is_under(path: str, *roots: str) -> bool:
@@ -87,12 +94,7 @@ def _is_open(path: str) -> bool:
     return path in ("/", "/ok") or (_is_under(path, _PAGE) and _API not in path.split("/"))
 
 
-def _is_preflight(scope: Scope, headers: Mapping[str, str]) -> bool:
+def _is_preflight(scope: Scope) -> bool:
     """A browser's question whether it may ask, which has no token and reaches no route."""
-    return scope.get("method") == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
-
-
-def _own_origin(headers: Mapping[str, str]) -> frozenset[str]:
-    """The origin of the request, if it is the server's own: a page that it served itself. `Guard` checks the host."""
-    origin, host = headers.get("origin", ""), headers.get("host", "")
-    return frozenset({origin} if host and urlsplit(origin).netloc == host else ())
+    names = {name for name, _ in scope["headers"]}
+    return scope.get("method") == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -83,16 +84,22 @@ class DevServer:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        path = (str(self.folder), os.environ.get("PYTHONPATH"))
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [Path(sys.executable).with_name("langgraph"), "dev", *f"{_FLAGS} --port {port}".split()],
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": str(self.folder), **self._env},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), **self._env},
             )
         self._wait()
         return self
+
+    def interrupt(self, seconds: float) -> int:
+        """Press Ctrl-C, and give the exit status; fails where it takes longer."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
