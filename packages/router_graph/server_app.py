@@ -28,7 +28,6 @@ except RouterError as error:
     sys.exit(f"polyroute: {error}")
 
 from router_graph.server_mcp import MCPTool
-from router_graph.server_stop import EndsStreams
 from router_graph.viewer.app import viewer_app
 
 
@@ -43,7 +42,6 @@ def _viewer() -> Starlette | None:
 _STUDIO = "https://smith.langchain.com/studio/"
 _mcp = MCPTool(router)
 _pages = _viewer()
-_served = EndsStreams(_pages or Starlette())
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +50,6 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
         running.callback(live.close)
         if _pages is not None:  # Starlette runs the lifespan of the outer application alone
             await running.enter_async_context(_pages.router.lifespan_context(_pages))
-            running.enter_context(_served.heeding_signals())
         await running.enter_async_context(_mcp.running())
         sys.stdout.write(_where(os.environ.get("LANGGRAPH_API_URL", "")))
         sys.stdout.flush()
@@ -71,7 +68,7 @@ async def _start(_: Request) -> RedirectResponse:
 
 
 app = Starlette(
-    routes=[Route("/", _start), Route("/mcp", _mcp), *([] if _pages is None else [Mount("/app", _served)])],
+    routes=[Route("/", _start), Route("/mcp", _mcp), *([] if _pages is None else [Mount("/app", _pages)])],
     middleware=[Middleware(ServerGuard, who=_who)],
     lifespan=_lifespan,
 )
