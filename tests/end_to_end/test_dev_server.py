@@ -104,13 +104,16 @@ async def test_assistant_with_a_context_decides_by_it_and_a_run_may_still_say_mo
 
 
 async def test_run_streams_its_events_while_it_goes_and_ends_with_the_answer(client: Any) -> None:
-    events, values = [], {}
-    async for part in client.runs.stream(None, "router", input={"question": SEATS}, stream_mode=["custom", "values"]):
+    events, values, seen = [], {}, set()
+    modes = ["custom", "values", "updates", "messages-tuple", "checkpoints", "tasks", "debug"]
+    async for part in client.runs.stream(None, "router", input={"question": SEATS}, stream_mode=modes):
+        seen.add(part.event)
         assert part.event != "error", part.data
         if part.event == "custom":
             events.append(part.data)
         if part.event == "values":
             values = part.data
+    assert seen >= {"metadata", "messages", *modes} - {"messages-tuple", "checkpoints"}
     kinds = [event["type"] for event in events]
     assert (kinds[0], kinds[-1]) == ("turn", "answer")
     assert {"step", "decision", "observation"} <= set(kinds)
