@@ -27,7 +27,7 @@ from support.doc_shell import Shell, free_port, lines_of, without_input
 from support.doc_zygote import zygote
 from support.model_server import ModelServer
 
-PORTS = ("8000", "8100", "8200", "8300")
+PORTS = ("8000", "8010", "8100", "8200", "8300")
 """What pages call a port: each test has its own."""
 
 
