@@ -42,12 +42,12 @@ dev: $(STAMP)
 
 # Pages that fetch nothing from elsewhere; a broken link fails the build.
 docs: $(STAMP)
-	$(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo 'Built; open site/index.html'
 
 # For authors: built again with each change.
 docs-serve: $(STAMP)
-	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8009
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8009
 
 # A process for each core; the tests of a file stay together, as they share what they build.
 test: $(STAMP)

@@ -71,6 +71,7 @@ def shell(tmp_path: Path, commands: Path, provider: ModelServer, monkeypatch: py
         "AZURE_API_KEY": "none",
         "MY_ANTHROPIC_KEY": "none",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "packages"), str(ROOT / "training")]),
+        "BROWSER": "true",  # a command that opens nothing
         "DOC_SERVERS": str(tmp_path / ".shell" / "servers"),
     }
     for name, value in known.items():

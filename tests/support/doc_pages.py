@@ -50,6 +50,15 @@ def examples(before: Before) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
+def after_demo(before: Before) -> Iterator[dict[str, Any]]:
+    """The examples, and a recorded run, as `make demo` leaves them."""
+    with examples(before):
+        before.shell("polyroute kb add articles examples/knowledge/articles --description Planets. -C .demo/kb")
+        before.shell('polyroute ask "Which planet has the Great Red Spot?" -C .demo/kb --record .demo/runs')
+        yield {}
+
+
+@contextmanager
 def readme(before: Before) -> Iterator[dict[str, Any]]:
     """What the README's parts speak of: two knowledge bases, a pool, a model, a graph."""
     from langchain.agents import create_agent
@@ -144,7 +153,7 @@ def _write_questions(folder: Path) -> None:
 
 PAGES: dict[str, Callable[[Before], Any]] = {
     "README.md": readme,
-    "examples/README.md": examples,
+    "examples/README.md": after_demo,
     "training/README.md": logged,
     "docs/mote.md": mote,
     "docs/mote_vllm.md": served_by_vllm,

@@ -35,7 +35,9 @@ PARSE = "POLYROUTE_DOCS_PARSE"
 def zygote(folder: Path, meanwhile: Callable[[], object]) -> Iterator[Path]:
     """A folder with the command `polyroute` in it, to be put on the PATH. `meanwhile` is done while it gets ready."""
     path = folder / "zygote"
-    with subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, __file__, path], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         meanwhile()
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         shim = folder / "bin" / "polyroute"
@@ -45,7 +47,7 @@ def zygote(folder: Path, meanwhile: Callable[[], object]) -> Iterator[Path]:
         try:
             yield shim.parent
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has forked
 
 
 def _warm() -> None:
