@@ -27,7 +27,12 @@ export function actionForm(step, { submit, noted = false, onSubmit }) {
   const form = h(
     "form",
     { class: "action-form", on: { submit: submitted, change: fit } },
-    h("fieldset", null, h("legend", null, "Option"), step.options.map((option) => choice(option, option === start, option.key === before))),
+    h(
+      "fieldset",
+      null,
+      h("legend", null, "Option"),
+      step.options.map((option) => choice(option, option === start, option.key === before)),
+    ),
     words,
     many,
     answer,
@@ -75,6 +80,17 @@ function choice(option, checked, taken) {
     h("input", { type: "radio", name: "option", value: option.key, checked, disabled: masked }),
     h("span", { class: `target ${masked ? "other" : kindOf(option.key)}` }, nameOf(option.key)),
     taken ? h("span", { class: "chip" }, "was taken") : null,
-    h("span", { class: "reason" }, masked ? option.masked : [typeof option.probability === "number" ? share(option.probability) : null, option.usd ? usd(option.usd) : null].filter(Boolean).join(" · ")),
+    h(
+      "span",
+      { class: "reason" },
+      masked
+        ? option.masked
+        : [
+            typeof option.probability === "number" ? share(option.probability) : null,
+            option.usd ? usd(option.usd) : null,
+          ]
+            .filter(Boolean)
+            .join(" · "),
+    ),
   );
 }

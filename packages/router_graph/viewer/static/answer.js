@@ -6,13 +6,35 @@ import { stepOf } from "./step_facts.js";
 
 /** The text, `[kb:doc_id]` as numbers, and the list of what they mean. */
 export function answerBox(run) {
-  const cited = run.citations.map((citation, index) => ({ ...citation, number: index + 1, named: `${citation.kb}:${citation.doc_id}`, step: stepOf(run, citation.kb, citation.doc_id) }));
+  const cited = run.citations.map((citation, index) => ({
+    ...citation,
+    number: index + 1,
+    named: `${citation.kb}:${citation.doc_id}`,
+    step: stepOf(run, citation.kb, citation.doc_id),
+  }));
   const known = new Map(cited.map((one) => [`[${one.named}]`, one]));
   return h(
     "div",
     { class: "answer-box" },
-    h("p", { class: "answer-text" }, pieces(run.row.answer ?? "", known).map((piece) => (typeof piece === "string" ? piece : mark(run, piece)))),
-    cited.length ? h("ol", { class: "citations" }, cited.map((one) => h("li", null, link(run, one, one.title || one.doc_id), h("span", { class: "hint" }, ` · ${one.kb}${one.step ? `, step ${one.step}` : ""}`)))) : null,
+    h(
+      "p",
+      { class: "answer-text" },
+      pieces(run.row.answer ?? "", known).map((piece) => (typeof piece === "string" ? piece : mark(run, piece))),
+    ),
+    cited.length
+      ? h(
+          "ol",
+          { class: "citations" },
+          cited.map((one) =>
+            h(
+              "li",
+              null,
+              link(run, one, one.title || one.doc_id),
+              h("span", { class: "hint" }, ` · ${one.kb}${one.step ? `, step ${one.step}` : ""}`),
+            ),
+          ),
+        )
+      : null,
   );
 }
 

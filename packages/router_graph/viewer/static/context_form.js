@@ -8,14 +8,20 @@ const LISTS = new Set(["only", "exclude"]);
 export function contextForm({ policies = [], menu = [], defaults = {}, schema = null }) {
   const keys = menu.map((option) => option.key);
   const properties = schema?.properties ?? guessed(defaults, policies, keys);
-  const fields = Object.entries(properties).map(([name, one]) => field(name, one, defaults[name] ?? one.default ?? null));
+  const fields = Object.entries(properties).map(([name, one]) =>
+    field(name, one, defaults[name] ?? one.default ?? null),
+  );
   return {
     element: h(
       "details",
       { class: "context", open: true },
       h("summary", null, "Settings of this turn"),
       h("p", { class: "hint" }, "What is empty is as the router has it."),
-      h("div", { class: "context-fields" }, fields.map((one) => one.element)),
+      h(
+        "div",
+        { class: "context-fields" },
+        fields.map((one) => one.element),
+      ),
     ),
     values() {
       return Object.fromEntries(fields.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined));
@@ -38,21 +44,47 @@ function field(name, schema, before) {
 
 function select(props, values, before) {
   const unset = h("option", { value: "" }, before === null ? "not set" : `${before}, as set`);
-  return h("select", props, unset, values.filter((value) => value !== before).map((value) => h("option", { value }, value)));
+  return h(
+    "select",
+    props,
+    unset,
+    values.filter((value) => value !== before).map((value) => h("option", { value }, value)),
+  );
 }
 
 function entry(props, schema, before) {
   const isNumber = schema.type === "integer" || schema.type === "number";
-  const limits = isNumber ? { step: schema.type === "integer" ? "1" : "any", min: schema.minimum, max: schema.maximum } : {};
-  return h("input", { ...props, ...limits, type: isNumber ? "number" : "text", placeholder: before ?? "not set", autocomplete: "off" });
+  const limits = isNumber
+    ? { step: schema.type === "integer" ? "1" : "any", min: schema.minimum, max: schema.maximum }
+    : {};
+  return h("input", {
+    ...props,
+    ...limits,
+    type: isNumber ? "number" : "text",
+    placeholder: before ?? "not set",
+    autocomplete: "off",
+  });
 }
 
 /** Boxes to check; they count only where they are not as they were. */
 function choices(name, title, values, before, hint) {
   const boxes = values.map((value) => h("input", { type: "checkbox", value, checked: before.includes(value) }));
-  const element = h("fieldset", { class: "field" }, h("legend", null, title), h("div", { class: "choices" }, boxes.map((box) => h("label", { class: "choice" }, box, h("span", null, box.value)))), hint);
+  const element = h(
+    "fieldset",
+    { class: "field" },
+    h("legend", null, title),
+    h(
+      "div",
+      { class: "choices" },
+      boxes.map((box) => h("label", { class: "choice" }, box, h("span", null, box.value))),
+    ),
+    hint,
+  );
   const checked = () => boxes.filter((box) => box.checked).map((box) => box.value);
-  const read = () => (JSON.stringify(checked()) === JSON.stringify(values.filter((value) => before.includes(value))) ? undefined : checked());
+  const read = () =>
+    JSON.stringify(checked()) === JSON.stringify(values.filter((value) => before.includes(value)))
+      ? undefined
+      : checked();
   return { name, element, read };
 }
 

@@ -7,7 +7,10 @@ export function openDialog(title, ...children) {
   const close = button("Close", () => dialog.close(), { class: "plain" });
   const dialog = h(
     "dialog",
-    { "aria-label": title, on: { close: () => dialog.remove(), click: (event) => event.target === dialog && dialog.close() } },
+    {
+      "aria-label": title,
+      on: { close: () => dialog.remove(), click: (event) => event.target === dialog && dialog.close() },
+    },
     h("div", { class: "sheet" }, h("header", null, h("h2", null, title), close), ...children),
   );
   document.body.append(dialog);

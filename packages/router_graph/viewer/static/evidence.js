@@ -20,7 +20,9 @@ export function actionBox(action, options) {
       "p",
       { class: "did" },
       DID[action.kind] ?? action.kind,
-      action.kind === "kb" || action.kind === "llm" ? [" ", h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key))] : null,
+      action.kind === "kb" || action.kind === "llm"
+        ? [" ", h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key))]
+        : null,
       number ? h("span", { class: "chip", title: "its number among the options" }, `option ${number}`) : null,
       action.k ? h("span", { class: "chip" }, counted(action.k, "document")) : null,
       action.linked ? h("span", { class: "chip" }, `among the links of ${action.linked}`) : null,
@@ -36,7 +38,13 @@ function observation(action) {
   const came = action.observation;
   if (!came) return h("p", { class: "hint waiting" }, "Nothing came back yet.");
   const served = came.served && came.served !== keyOf(action) ? `${nameOf(came.served)} served in its place` : null;
-  const facts = [CAME_OF[came.status] ?? came.status, served, usd(came.usd), came.tokens ? `${count(came.tokens)} tokens` : null, seconds(came.seconds)];
+  const facts = [
+    CAME_OF[came.status] ?? came.status,
+    served,
+    usd(came.usd),
+    came.tokens ? `${count(came.tokens)} tokens` : null,
+    seconds(came.seconds),
+  ];
   return [
     h("p", { class: `came ${came.status}` }, facts.filter(Boolean).join(" · ")),
     came.text ? passage(came.text) : null,

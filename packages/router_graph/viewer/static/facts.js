@@ -6,7 +6,11 @@ import { h } from "./dom.js";
 export function factList(facts) {
   const given = facts.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
   if (!given.length) return null;
-  return h("dl", { class: "facts" }, given.map(([name, value]) => [h("dt", null, name), h("dd", null, shown(value))]));
+  return h(
+    "dl",
+    { class: "facts" },
+    given.map(([name, value]) => [h("dt", null, name), h("dd", null, shown(value))]),
+  );
 }
 
 function shown(value) {

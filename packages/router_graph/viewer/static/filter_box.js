@@ -7,7 +7,13 @@ const OPERATORS = [":", "=", "!=", "<", "<=", ">", ">="];
 
 /** `fields`: [{name, of, help, values?}]; `onFilter(text)` when it has changed and rests. */
 export function filterBox({ fields, onFilter, onLeave }) {
-  const list = h("ul", { id: "completions", role: "listbox", class: "completions", hidden: true, "aria-label": "Completions" });
+  const list = h("ul", {
+    id: "completions",
+    role: "listbox",
+    class: "completions",
+    hidden: true,
+    "aria-label": "Completions",
+  });
   const wrong = h("p", { id: "filter-error", class: "filter-error", role: "alert", hidden: true });
   const input = h("input", {
     type: "search",
@@ -28,7 +34,12 @@ export function filterBox({ fields, onFilter, onLeave }) {
   let active = -1;
   let timer = null;
 
-  const help = h("details", { class: "filter-help" }, h("summary", { title: "What can be asked" }, "fields"), helpText(fields));
+  const help = h(
+    "details",
+    { class: "filter-help" },
+    h("summary", { title: "What can be asked" }, "fields"),
+    helpText(fields),
+  );
   const element = h("div", { class: "filter-box", role: "search" }, input, help, list, wrong);
   return {
     element,
@@ -86,17 +97,27 @@ export function filterBox({ fields, onFilter, onLeave }) {
   function show() {
     list.hidden = choices.length === 0;
     input.setAttribute("aria-expanded", String(!list.hidden));
-    fill(list, choices.map((choice, index) => h(
-      "li",
-      {
-        id: `completion-${index}`,
-        role: "option",
-        "aria-selected": String(index === active),
-        on: { mousedown: (event) => { event.preventDefault(); take(choice); } },
-      },
-      h("b", null, choice.text),
-      h("span", null, choice.help),
-    )));
+    fill(
+      list,
+      choices.map((choice, index) =>
+        h(
+          "li",
+          {
+            id: `completion-${index}`,
+            role: "option",
+            "aria-selected": String(index === active),
+            on: {
+              mousedown: (event) => {
+                event.preventDefault();
+                take(choice);
+              },
+            },
+          },
+          h("b", null, choice.text),
+          h("span", null, choice.help),
+        ),
+      ),
+    );
     if (active >= 0) input.setAttribute("aria-activedescendant", `completion-${active}`);
     else input.removeAttribute("aria-activedescendant");
   }
@@ -122,7 +143,9 @@ export function completions(before, fields) {
   const field = name && fields.find((one) => one.name === name);
   if (field) {
     const matching = (field.values ?? []).map(String).filter((one) => one !== value && one.startsWith(value));
-    return matching.slice(0, 12).map((one) => ({ text: /[\s"()]/.test(one) ? `"${one}"` : one, typed: value, help: "" }));
+    return matching
+      .slice(0, 12)
+      .map((one) => ({ text: /[\s"()]/.test(one) ? `"${one}"` : one, typed: value, help: "" }));
   }
   const word = /(?:^|[\s(])([a-z_.]+)$/i.exec(before)?.[1];
   if (!word) return [];
@@ -140,15 +163,33 @@ function shownPlace(text, { at, end }) {
 }
 
 function helpText(fields) {
-  const shown = (of) => fields.filter((one) => one.of === of).map((one) => [h("dt", null, one.name), h("dd", null, one.help)]);
+  const shown = (of) =>
+    fields.filter((one) => one.of === of).map((one) => [h("dt", null, one.name), h("dd", null, one.help)]);
   return h(
     "div",
     { class: "filter-help-text", tabIndex: 0, "data-scrolls": "", role: "region", "aria-label": "The filter language" },
-    h("p", null, "Bare words search the question and the answer. ", h("code", null, "field OP value"), ", with OP one of ",
-      OPERATORS.map((one) => [h("code", null, one), " "]), "; terms beside each other must all hold; ",
-      h("code", null, "or"), ", ", h("code", null, "not"), " and parentheses work; quote what has spaces."),
-    h("p", null, h("code", null, 'right=false usd>0.01'), " · ", h("code", null, 'step.kb:tables not stop:answered'), " · ",
-      h("code", null, '(policy:gate or policy:fanout) "moon"')),
+    h(
+      "p",
+      null,
+      "Bare words search the question and the answer. ",
+      h("code", null, "field OP value"),
+      ", with OP one of ",
+      OPERATORS.map((one) => [h("code", null, one), " "]),
+      "; terms beside each other must all hold; ",
+      h("code", null, "or"),
+      ", ",
+      h("code", null, "not"),
+      " and parentheses work; quote what has spaces.",
+    ),
+    h(
+      "p",
+      null,
+      h("code", null, "right=false usd>0.01"),
+      " · ",
+      h("code", null, "step.kb:tables not stop:answered"),
+      " · ",
+      h("code", null, '(policy:gate or policy:fanout) "moon"'),
+    ),
     h("h3", null, "Of a run"),
     h("dl", null, shown("run")),
     h("h3", null, "Of any of its steps"),

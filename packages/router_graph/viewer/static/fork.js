@@ -8,7 +8,16 @@ import { h } from "./dom.js";
 
 export function forkDialog(run, step, can) {
   if (!can.fork) {
-    openDialog("Fork this step", h("p", null, "A fork goes on with a router, and this viewer has none: start it with a settings file, as in ", h("code", null, "polyroute runs view -c router.yaml"), "."));
+    openDialog(
+      "Fork this step",
+      h(
+        "p",
+        null,
+        "A fork goes on with a router, and this viewer has none: start it with a settings file, as in ",
+        h("code", null, "polyroute runs view -c router.yaml"),
+        ".",
+      ),
+    );
     return;
   }
   const before = step.number > 1 ? `The steps before ${step.number} come from the log and cost nothing. ` : "";

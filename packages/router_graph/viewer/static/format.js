@@ -60,7 +60,12 @@ export function exactly(at) {
 
 /** The first line that says something. */
 export function firstLine(text) {
-  return (text ?? "").split("\n").find((line) => line.trim())?.trim() ?? "";
+  return (
+    (text ?? "")
+      .split("\n")
+      .find((line) => line.trim())
+      ?.trim() ?? ""
+  );
 }
 
 const STOPPED = {

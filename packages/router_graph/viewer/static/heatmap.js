@@ -18,12 +18,37 @@ export function heatmap(profile) {
   const masked = new Set((profile.mask ?? []).map(([layer, expert]) => `${layer}:${expert}`));
   const values = profile.cells.flat().filter((value) => typeof value === "number");
   const most = Math.max(...values.map(Math.abs), 1e-12);
-  const canvas = h("canvas", { tabIndex: 0, role: "application", "aria-roledescription": "heat map", "aria-label": `${layers} layers by ${experts} experts; arrow keys go from cell to cell`, "aria-describedby": "cell", "data-scrolls": "" });
+  const canvas = h("canvas", {
+    tabIndex: 0,
+    role: "application",
+    "aria-roledescription": "heat map",
+    "aria-label": `${layers} layers by ${experts} experts; arrow keys go from cell to cell`,
+    "aria-describedby": "cell",
+    "data-scrolls": "",
+  });
   const cell = h("p", { id: "cell", class: "cell-told", role: "status" }, "Point at a cell, or use the arrow keys.");
   const scroll = h("div", { class: "heatmap-scroll" }, canvas);
   const low = Math.min(...values, 0) < 0 ? -most : 0;
-  const legend = h("div", { class: "heat-legend" }, h("span", { class: "number" }, short(low)), h("span", { class: `scale${low < 0 ? " two-sided" : ""}`, "aria-hidden": "true" }), h("span", { class: "number" }, short(most)), masked.size ? h("span", { class: "mask-key" }, `outlined: ${profile.mask_name ?? "masked"} (${masked.size})`) : null);
-  const element = h("section", { class: "heatmap", "aria-label": profile.name }, profile.behaviour ? h("p", { class: "hint" }, profile.behaviour) : null, (profile.notes ?? []).map((note) => h("p", { class: "hint" }, note)), legend, cell, scroll, topTable(profile, masked));
+  const legend = h(
+    "div",
+    { class: "heat-legend" },
+    h("span", { class: "number" }, short(low)),
+    h("span", { class: `scale${low < 0 ? " two-sided" : ""}`, "aria-hidden": "true" }),
+    h("span", { class: "number" }, short(most)),
+    masked.size
+      ? h("span", { class: "mask-key" }, `outlined: ${profile.mask_name ?? "masked"} (${masked.size})`)
+      : null,
+  );
+  const element = h(
+    "section",
+    { class: "heatmap", "aria-label": profile.name },
+    profile.behaviour ? h("p", { class: "hint" }, profile.behaviour) : null,
+    (profile.notes ?? []).map((note) => h("p", { class: "hint" }, note)),
+    legend,
+    cell,
+    scroll,
+    topTable(profile, masked),
+  );
   let at = { layer: 0, expert: 0 };
   let chosen = false;
   let size = SMALLEST;
@@ -71,12 +96,14 @@ export function heatmap(profile) {
     const draw = canvas.getContext("2d");
     const { color: text, borderTopColor: warn, caretColor: muted } = getComputedStyle(canvas); // as the style sheet says
     draw.scale(ratio, ratio);
-    profile.cells.forEach((row, layer) => row.forEach((value, expert) => {
-      const [x, y] = [EDGE + expert * size, layer * size];
-      draw.fillStyle = colour(value, most);
-      draw.fillRect(x, y, size - 1, size - 1);
-      if (masked.has(`${layer}:${expert}`)) outline(draw, x, y, warn, 1.5);
-    }));
+    profile.cells.forEach((row, layer) =>
+      row.forEach((value, expert) => {
+        const [x, y] = [EDGE + expert * size, layer * size];
+        draw.fillStyle = colour(value, most);
+        draw.fillRect(x, y, size - 1, size - 1);
+        if (masked.has(`${layer}:${expert}`)) outline(draw, x, y, warn, 1.5);
+      }),
+    );
     if (chosen) outline(draw, EDGE + at.expert * size, at.layer * size, text, 2);
     labels(draw, muted);
   }
@@ -96,16 +123,46 @@ export function heatmap(profile) {
     for (let layer = 0; layer < layers; layer += step) draw.fillText(String(layer), EDGE - 6, (layer + 0.5) * size);
     draw.textAlign = "center";
     const every = Math.max(1, Math.ceil(26 / size));
-    for (let expert = 0; expert < experts; expert += every) draw.fillText(String(expert), EDGE + (expert + 0.5) * size, layers * size + 9);
+    for (let expert = 0; expert < experts; expert += every)
+      draw.fillText(String(expert), EDGE + (expert + 0.5) * size, layers * size + 9);
   }
 }
 
 /** The strongest experts as a table: what the map shows, for those who do not see it. */
 function topTable(profile, masked) {
   const all = profile.cells.flatMap((row, layer) => row.map((value, expert) => ({ layer, expert, value })));
-  const top = all.filter((one) => typeof one.value === "number").sort((one, two) => Math.abs(two.value) - Math.abs(one.value)).slice(0, 12);
-  const rows = top.map(({ layer, expert, value }) => h("tr", null, [layer, expert, short(value), masked.has(`${layer}:${expert}`) ? "masked" : ""].map((text) => h("td", { class: "number" }, text))));
-  return h("details", { class: "prompt" }, h("summary", null, "The strongest, as a table"), h("table", { class: "sheet" }, h("thead", null, h("tr", null, ["layer", "expert", "value", ""].map((text) => h(text ? "th" : "td", text ? { scope: "col" } : null, text)))), h("tbody", null, rows)));
+  const top = all
+    .filter((one) => typeof one.value === "number")
+    .sort((one, two) => Math.abs(two.value) - Math.abs(one.value))
+    .slice(0, 12);
+  const rows = top.map(({ layer, expert, value }) =>
+    h(
+      "tr",
+      null,
+      [layer, expert, short(value), masked.has(`${layer}:${expert}`) ? "masked" : ""].map((text) =>
+        h("td", { class: "number" }, text),
+      ),
+    ),
+  );
+  return h(
+    "details",
+    { class: "prompt" },
+    h("summary", null, "The strongest, as a table"),
+    h(
+      "table",
+      { class: "sheet" },
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          ["layer", "expert", "value", ""].map((text) => h(text ? "th" : "td", text ? { scope: "col" } : null, text)),
+        ),
+      ),
+      h("tbody", null, rows),
+    ),
+  );
 }
 
 function colour(value, most) {

@@ -21,7 +21,18 @@ export function hitBox(hit) {
     ),
     hit.image ? picture(hit) : null,
     hit.table ? tableOf(hit) : hit.text ? passage(hit.text) : null,
-    more.length ? h("details", { class: "metadata" }, h("summary", null, "metadata"), h("dl", null, more.map(([key, value]) => [h("dt", null, key), h("dd", null, shown(value))]))) : null,
+    more.length
+      ? h(
+          "details",
+          { class: "metadata" },
+          h("summary", null, "metadata"),
+          h(
+            "dl",
+            null,
+            more.map(([key, value]) => [h("dt", null, key), h("dd", null, shown(value))]),
+          ),
+        )
+      : null,
   );
 }
 
@@ -30,24 +41,54 @@ export function passage(text) {
   if (text.length <= LONG * 1.3) return h("p", { class: "passage" }, text);
   const cut = text.slice(0, LONG).replace(/\s\S*$/, "");
   const body = h("p", { class: "passage" }, `${cut} …`);
-  const rest = button(`all ${text.length.toLocaleString("en")} characters`, () => {
-    fill(body, text);
-    rest.remove();
-  }, { class: "quiet" });
+  const rest = button(
+    `all ${text.length.toLocaleString("en")} characters`,
+    () => {
+      fill(body, text);
+      rest.remove();
+    },
+    { class: "quiet" },
+  );
   return h("div", null, body, rest);
 }
 
 function tableOf(hit) {
   const { header, rows } = hit.table;
-  const numbers = header.map((_, n) => rows.length > 0 && rows.every((row) => isNumber(row[n] ?? "") || !String(row[n] ?? "").trim()));
+  const numbers = header.map(
+    (_, n) => rows.length > 0 && rows.every((row) => isNumber(row[n] ?? "") || !String(row[n] ?? "").trim()),
+  );
   return h(
     "div",
-    { class: "sheet-scroll", tabIndex: 0, role: "region", "data-scrolls": "", "aria-label": `Table ${hit.title || hit.doc_id}` },
+    {
+      class: "sheet-scroll",
+      tabIndex: 0,
+      role: "region",
+      "data-scrolls": "",
+      "aria-label": `Table ${hit.title || hit.doc_id}`,
+    },
     h(
       "table",
       { class: "sheet" },
-      h("thead", null, h("tr", null, header.map((cell, n) => h("th", { scope: "col", class: numbers[n] ? "number" : null }, cell)))),
-      h("tbody", null, rows.map((row) => h("tr", null, row.map((cell, n) => h("td", { class: numbers[n] ? "number" : null }, cell))))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          header.map((cell, n) => h("th", { scope: "col", class: numbers[n] ? "number" : null }, cell)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        rows.map((row) =>
+          h(
+            "tr",
+            null,
+            row.map((cell, n) => h("td", { class: numbers[n] ? "number" : null }, cell)),
+          ),
+        ),
+      ),
     ),
   );
 }

@@ -12,7 +12,8 @@ export function listenTo(keys) {
 /** Every key that does something now: [[key, help], …]. */
 export function keysInUse() {
   const known = new Map();
-  for (const layer of layers) for (const [key, { help }] of Object.entries(layer)) known.has(key) || known.set(key, help);
+  for (const layer of layers)
+    for (const [key, { help }] of Object.entries(layer)) known.has(key) || known.set(key, help);
   return [...known];
 }
 

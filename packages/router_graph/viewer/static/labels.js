@@ -18,8 +18,20 @@ const VERDICTS = [
 export function labelBar(run, step, onChange) {
   const now = step.labels?.at(-1)?.verdict;
   const told = h("span");
-  const buttons = VERDICTS.map(([verdict, words, key]) => button(words, () => label(run, step, verdict, onChange, told), { class: `label ${verdict}`, "aria-pressed": String(now === verdict), title: `${words} (${key})` }));
-  return h("div", { class: "labels", role: "group", "aria-label": "Label this step" }, buttons, told, (step.labels ?? []).map(labelLine));
+  const buttons = VERDICTS.map(([verdict, words, key]) =>
+    button(words, () => label(run, step, verdict, onChange, told), {
+      class: `label ${verdict}`,
+      "aria-pressed": String(now === verdict),
+      title: `${words} (${key})`,
+    }),
+  );
+  return h(
+    "div",
+    { class: "labels", role: "group", "aria-label": "Label this step" },
+    buttons,
+    told,
+    (step.labels ?? []).map(labelLine),
+  );
 }
 
 /** Give a label, or take it back where it is there already. "better" asks what would have been. */
@@ -47,11 +59,28 @@ function betterDialog(step, path, onChange) {
       onChange();
     },
   });
-  const dialog = openDialog(`Better at step ${step.number}`, h("p", { class: "hint" }, "What should it have done here? Training prefers it to what was done."), form);
+  const dialog = openDialog(
+    `Better at step ${step.number}`,
+    h("p", { class: "hint" }, "What should it have done here? Training prefers it to what was done."),
+    form,
+  );
   form.querySelector("input:checked")?.focus();
 }
 
 function labelLine(one) {
-  const better = one.better ? [": ", h("span", null, nameOf(keyOf(one.better))), one.better.query ? [" ", h("q", null, one.better.query)] : null] : null;
-  return h("p", { class: "hint" }, one.verdict, better, one.note ? ` – ${one.note}` : null, one.by ? ` (${one.by})` : null);
+  const better = one.better
+    ? [
+        ": ",
+        h("span", null, nameOf(keyOf(one.better))),
+        one.better.query ? [" ", h("q", null, one.better.query)] : null,
+      ]
+    : null;
+  return h(
+    "p",
+    { class: "hint" },
+    one.verdict,
+    better,
+    one.note ? ` – ${one.note}` : null,
+    one.by ? ` (${one.by})` : null,
+  );
 }

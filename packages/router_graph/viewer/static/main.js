@@ -42,7 +42,10 @@ async function start() {
     about = await get("about");
   } catch (error) {
     fill(document.getElementById("app"), main);
-    fill(main, problem(error, () => location.reload()));
+    fill(
+      main,
+      problem(error, () => location.reload()),
+    );
     return;
   }
   fill(document.getElementById("app"), header(), main);
@@ -81,7 +84,10 @@ async function renew() {
 }
 
 function header() {
-  const pages = [["runs", "Runs"], ["compare", "Compare"]];
+  const pages = [
+    ["runs", "Runs"],
+    ["compare", "Compare"],
+  ];
   if (about.can?.ask) pages.push(["ask", "Ask"]);
   if (about.mote?.length) pages.push(["mote", "Experts"]);
   const scheme = button("", () => switchTheme(), { class: "plain", title: "Dark or light (d)" });
@@ -92,8 +98,19 @@ function header() {
     "header",
     { class: "frame" },
     h("a", { class: "skip", href: "#main", on: { click: skip } }, "To the content"),
-    h("a", { class: "brand", href: inlined ? place(["run", inlined.run.row.id]) : "#/runs" }, "polyroute", h("span", null, "runs")),
-    inlined ? null : h("nav", { "aria-label": "Pages" }, pages.map(([page, name]) => h("a", { href: place([page]), "data-page": page }, name))),
+    h(
+      "a",
+      { class: "brand", href: inlined ? place(["run", inlined.run.row.id]) : "#/runs" },
+      "polyroute",
+      h("span", null, "runs"),
+    ),
+    inlined
+      ? null
+      : h(
+          "nav",
+          { "aria-label": "Pages" },
+          pages.map(([page, name]) => h("a", { href: place([page]), "data-page": page }, name)),
+        ),
     h("span", { class: "log", title: about.log }, inlined ? "an exported run" : about.log),
     state,
     scheme,

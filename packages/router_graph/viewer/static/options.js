@@ -11,8 +11,20 @@ export function optionTable(options) {
     "table",
     { class: scored ? "options" : "options unscored" },
     h("caption", { class: "spoken" }, "Options of this step"),
-    h("thead", null, h("tr", null, ["No.", "Option", "Chance", "Price"].map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", null, options.map((option, index) => row(option, index + 1, scored))),
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        ["No.", "Option", "Chance", "Price"].map((text) => h("th", { scope: "col" }, text)),
+      ),
+    ),
+    h(
+      "tbody",
+      null,
+      options.map((option, index) => row(option, index + 1, scored)),
+    ),
   );
 }
 
@@ -28,14 +40,41 @@ function row(option, number, scored) {
   return h(
     "tr",
     { class: [masked ? "masked" : "", option.chosen ? "chosen" : ""].join(" ").trim() || null },
-    h("td", { class: "no" }, number, option.chosen ? [h("span", { "aria-hidden": "true" }, " ◂"), spoken(" chosen")] : null),
-    h("td", null, h("span", { class: `target ${masked ? "other" : kindOf(option.key)}`, title: option.key }, nameOf(option.key)),
+    h(
+      "td",
+      { class: "no" },
+      number,
+      option.chosen ? [h("span", { "aria-hidden": "true" }, " ◂"), spoken(" chosen")] : null,
+    ),
+    h(
+      "td",
+      null,
+      h("span", { class: `target ${masked ? "other" : kindOf(option.key)}`, title: option.key }, nameOf(option.key)),
       option.modality && option.modality !== "text" ? h("span", { class: "chip" }, option.modality) : null,
-      masked ? h("span", { class: "reason" }, spoken("not legal: "), option.masked) : h("span", { class: "about" }, option.description)),
-    h("td", { class: "chance" }, masked ? NOTHING : [
-      h("span", { class: "number", title: typeof chance === "number" ? String(chance) : "this policy scores no options" }, scored ? share(chance) : NOTHING),
-      scored ? h("span", { class: "track", "aria-hidden": "true" }, h("span", { style: { width: `${100 * (chance ?? 0)}%` } })) : null,
-    ]),
+      masked
+        ? h("span", { class: "reason" }, spoken("not legal: "), option.masked)
+        : h("span", { class: "about" }, option.description),
+    ),
+    h(
+      "td",
+      { class: "chance" },
+      masked
+        ? NOTHING
+        : [
+            h(
+              "span",
+              { class: "number", title: typeof chance === "number" ? String(chance) : "this policy scores no options" },
+              scored ? share(chance) : NOTHING,
+            ),
+            scored
+              ? h(
+                  "span",
+                  { class: "track", "aria-hidden": "true" },
+                  h("span", { style: { width: `${100 * (chance ?? 0)}%` } }),
+                )
+              : null,
+          ],
+    ),
     h("td", { class: "number" }, usd(option.usd)),
   );
 }

@@ -7,7 +7,13 @@ import { problem } from "./problem.js";
 import { contextForm } from "./context_form.js";
 
 export function askPage({ about }) {
-  const question = h("textarea", { id: "question", rows: "3", required: true, value: "", "aria-describedby": "ask-hint" });
+  const question = h("textarea", {
+    id: "question",
+    rows: "3",
+    required: true,
+    value: "",
+    "aria-describedby": "ask-hint",
+  });
   const told = h("div");
   const router = about.router;
   const settings = router ? contextForm(router) : null;
@@ -23,8 +29,17 @@ export function askPage({ about }) {
     h("div", { class: "actions" }, start),
     settings?.element,
   );
-  const nobody = h("div", { class: "empty-state" }, h("p", null, "Asking takes a router, and this viewer has none: start it with a settings file."), h("pre", { tabIndex: 0, "data-scrolls": "" }, "polyroute runs view -c router.yaml"));
-  const element = h("div", { class: "page form-page" }, router && about.can?.ask ? form : [h("h1", null, "Ask"), nobody]);
+  const nobody = h(
+    "div",
+    { class: "empty-state" },
+    h("p", null, "Asking takes a router, and this viewer has none: start it with a settings file."),
+    h("pre", { tabIndex: 0, "data-scrolls": "" }, "polyroute runs view -c router.yaml"),
+  );
+  const element = h(
+    "div",
+    { class: "page form-page" },
+    router && about.can?.ask ? form : [h("h1", null, "Ask"), nobody],
+  );
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
     if (event.key === "Escape") event.target.blur();

@@ -1,11 +1,11 @@
 // Two policies on the same questions: who won, and where they first differ.
 
 import { go, place } from "./address.js";
+import { COMPARED } from "./compare_row.js";
 import { h, fill } from "./dom.js";
-import { count, firstLine, NOTHING, usd } from "./format.js";
+import { count } from "./format.js";
 import { Pages } from "./pages.js";
 import { problem } from "./problem.js";
-import { verdict, way } from "./run_row.js";
 import { LongList } from "./virtual.js";
 
 const OUTCOMES = [
@@ -15,20 +15,48 @@ const OUTCOMES = [
   ["tie", "Ties"],
   ["unknown", "Unknown"],
 ];
-const HEADINGS = ["Outcome", "Question", "A", "B", "A − B", "Differs at"];
 
 export function comparePage({ about }) {
   const names = about.policies ?? [];
   const one = chooser("Policy A", () => address({ a: one.select.value }));
   const other = chooser("Policy B", () => address({ b: other.select.value }));
-  const filter = h("input", { type: "search", class: "filter", placeholder: "Filter the runs", "aria-label": "Filter the runs", on: { change: () => address({ filter: filter.value.trim() }) } });
+  const filter = h("input", {
+    type: "search",
+    class: "filter",
+    placeholder: "Filter the runs",
+    "aria-label": "Filter the runs",
+    on: { change: () => address({ filter: filter.value.trim() }) },
+  });
   const counts = h("div", { class: "segments", role: "group", "aria-label": "Outcome for A" });
   const body = h("div", { role: "rowgroup", class: "rows" });
-  const heading = h("div", { role: "row", class: "heading row", "aria-rowindex": 1 }, HEADINGS.map((text) => h("span", { role: "columnheader", class: classOf(text) }, h("span", null, text))));
-  const grid = h("div", { role: "grid", class: "compare grid", tabIndex: 0, "aria-label": "Questions that both were asked" }, h("div", { role: "rowgroup", class: "headings" }, heading), body);
+  const heading = h(
+    "div",
+    { role: "row", class: "heading row", "aria-rowindex": 1 },
+    COMPARED.map(({ heading: text, class: name }) =>
+      h("span", { role: "columnheader", class: name }, h("span", null, text)),
+    ),
+  );
+  const grid = h(
+    "div",
+    { role: "grid", class: "compare grid", tabIndex: 0, "aria-label": "Questions that both were asked" },
+    h("div", { role: "rowgroup", class: "headings" }, heading),
+    body,
+  );
   const below = h("div", { class: "below" });
-  const element = h("div", { class: "page" }, h("h1", { class: "spoken" }, "Compare"), h("div", { class: "tools" }, one.element, h("span", { class: "hint" }, "against"), other.element, filter, counts), grid, below);
-  const list = new LongList({ scroller: grid, body, draw, onView: (first, last) => pages?.want(first, Math.max(last, 1)) });
+  const element = h(
+    "div",
+    { class: "page" },
+    h("h1", { class: "spoken" }, "Compare"),
+    h("div", { class: "tools" }, one.element, h("span", { class: "hint" }, "against"), other.element, filter, counts),
+    grid,
+    below,
+  );
+  const list = new LongList({
+    scroller: grid,
+    body,
+    draw,
+    onView: (first, last) => pages?.want(first, Math.max(last, 1)),
+  });
   let asked = {};
   let pages = null;
   let active = 0;
@@ -44,7 +72,12 @@ export function comparePage({ about }) {
     },
     update({ query }) {
       document.title = "Compare – Polyroute";
-      asked = { a: query.get("a") ?? names[0] ?? "", b: query.get("b") ?? "", filter: query.get("filter") ?? "", outcome: query.get("outcome") ?? "" };
+      asked = {
+        a: query.get("a") ?? names[0] ?? "",
+        b: query.get("b") ?? "",
+        filter: query.get("filter") ?? "",
+        outcome: query.get("outcome") ?? "",
+      };
       if (!asked.b) asked.b = names.find((name) => name !== asked.a) ?? "";
       one.set(asked.a);
       other.set(asked.b);
@@ -64,7 +97,10 @@ export function comparePage({ about }) {
     const select = h("select", { "aria-label": words, on: { change: onChange } });
     const set = (value) => {
       const all = value && !names.includes(value) ? [value, ...names] : names;
-      fill(select, all.map((name) => h("option", { value: name, selected: name === value }, name)));
+      fill(
+        select,
+        all.map((name) => h("option", { value: name, selected: name === value }, name)),
+      );
     };
     return { element: h("label", { class: "chooser" }, h("span", null, words.slice(-1)), select), select, set };
   }
@@ -79,7 +115,23 @@ export function comparePage({ about }) {
     list.resize(0);
     if (names.length < 2 && (!asked.b || asked.a === asked.b)) {
       fill(counts);
-      fill(below, h("div", { class: "empty-state" }, h("p", null, "A comparison takes runs of two policies on the same questions. Record them, and they appear here:"), h("pre", { tabIndex: 0, "data-scrolls": "" }, `polyroute ask --file questions.txt --policy heuristic --record ${about.log}\npolyroute ask --file questions.txt --policy gate --record ${about.log}`)));
+      fill(
+        below,
+        h(
+          "div",
+          { class: "empty-state" },
+          h(
+            "p",
+            null,
+            "A comparison takes runs of two policies on the same questions. Record them, and they appear here:",
+          ),
+          h(
+            "pre",
+            { tabIndex: 0, "data-scrolls": "" },
+            `polyroute ask --file questions.txt --policy heuristic --record ${about.log}\npolyroute ask --file questions.txt --policy gate --record ${about.log}`,
+          ),
+        ),
+      );
       grid.classList.add("empty");
       return;
     }
@@ -95,16 +147,43 @@ export function comparePage({ about }) {
   }
 
   function took(answer) {
-    fill(counts, OUTCOMES.map(([outcome, words]) => {
-      const all = Object.values(answer.counts).reduce((sum, n) => sum + n, 0);
-      const n = outcome ? answer.counts[outcome] ?? 0 : all;
-      return h("button", { type: "button", class: `segment ${outcome}`, "aria-pressed": String(asked.outcome === outcome), on: { click: () => address({ outcome }) } }, `${words} ${count(n)}`);
-    }));
+    fill(
+      counts,
+      OUTCOMES.map(([outcome, words]) => {
+        const all = Object.values(answer.counts).reduce((sum, n) => sum + n, 0);
+        const n = outcome ? (answer.counts[outcome] ?? 0) : all;
+        return h(
+          "button",
+          {
+            type: "button",
+            class: `segment ${outcome}`,
+            "aria-pressed": String(asked.outcome === outcome),
+            on: { click: () => address({ outcome }) },
+          },
+          `${words} ${count(n)}`,
+        );
+      }),
+    );
     list.resize(answer.total);
     list.redraw();
     grid.setAttribute("aria-rowcount", String(answer.total + 1));
     grid.classList.toggle("empty", answer.total === 0);
-    fill(below, answer.total ? null : h("div", { class: "empty-state" }, h("p", null, asked.outcome || asked.filter ? "No question like that." : "These two were not asked the same question yet.")));
+    fill(
+      below,
+      answer.total
+        ? null
+        : h(
+            "div",
+            { class: "empty-state" },
+            h(
+              "p",
+              null,
+              asked.outcome || asked.filter
+                ? "No question like that."
+                : "These two were not asked the same question yet.",
+            ),
+          ),
+    );
     activate(Math.min(active, Math.max(0, answer.total - 1)), { scroll: false });
   }
 
@@ -124,18 +203,18 @@ export function comparePage({ about }) {
 
   function draw(index) {
     const row = pages.at(index);
-    const props = { role: "row", id: `row-${index}`, class: `row${index === active ? " active" : ""}`, "aria-rowindex": index + 2 };
+    const props = {
+      role: "row",
+      id: `row-${index}`,
+      class: `row${index === active ? " active" : ""}`,
+      "aria-rowindex": index + 2,
+    };
     if (!row) return h("div", { ...props, class: "row waiting" }, h("span", { role: "gridcell" }, "…"));
-    const difference = row.a.usd - row.b.usd;
-    const cells = [
-      h("span", { class: `outcome ${row.outcome}` }, { win: "A wins", loss: "B wins", tie: "tie", unknown: "unknown" }[row.outcome] ?? row.outcome),
-      h("a", { href: place(["compare", row.a.id, row.b.id]), tabIndex: -1 }, firstLine(row.question)),
-      side(row.a),
-      side(row.b),
-      difference === 0 ? "$0" : `${difference < 0 ? "−" : "+"}${usd(Math.abs(difference))}`,
-      row.first_difference === null ? "nowhere" : `step ${row.first_difference}`,
-    ];
-    return h("div", { ...props, on: { click: (event) => picked(event, index) } }, cells.map((cell, n) => h("span", { role: "gridcell", class: classOf(HEADINGS[n]) }, cell)));
+    return h(
+      "div",
+      { ...props, on: { click: (event) => picked(event, index) } },
+      COMPARED.map((column) => h("span", { role: "gridcell", class: column.class }, column.cell(row))),
+    );
   }
 
   function picked(event, index) {
@@ -144,12 +223,4 @@ export function comparePage({ about }) {
     activate(index, { scroll: false });
     open(index);
   }
-}
-
-function side(run) {
-  return [verdict(run), h("span", { class: "said", title: run.answer }, firstLine(run.answer) || NOTHING), h("span", { class: "way" }, way(run.path))];
-}
-
-function classOf(heading) {
-  return { Outcome: "outcome-cell", Question: "question", A: "side", B: "side", "A − B": "usd number", "Differs at": "differs" }[heading];
 }

@@ -8,9 +8,19 @@ import { problem } from "./problem.js";
 
 export function motePage({ about }) {
   const names = about.mote ?? [];
-  const select = h("select", { "aria-label": "Profile", on: { change: () => go(place(["mote", select.value]), { replace: true }) } }, names.map((name) => h("option", { value: name }, name)));
+  const select = h(
+    "select",
+    { "aria-label": "Profile", on: { change: () => go(place(["mote", select.value]), { replace: true }) } },
+    names.map((name) => h("option", { value: name }, name)),
+  );
   const holder = h("div");
-  const element = h("div", { class: "page mote-page" }, h("h1", null, "Experts"), h("div", { class: "tools" }, h("label", { class: "chooser" }, h("span", null, "Profile"), select)), holder);
+  const element = h(
+    "div",
+    { class: "page mote-page" },
+    h("h1", null, "Experts"),
+    h("div", { class: "tools" }, h("label", { class: "chooser" }, h("span", null, "Profile"), select)),
+    holder,
+  );
   let map = null;
   let asked = 0;
   return {
@@ -23,7 +33,15 @@ export function motePage({ about }) {
       map?.close();
       map = null;
       if (!name) {
-        fill(holder, h("div", { class: "empty-state" }, h("p", null, "No profile of a mixture of experts is here. Make one:"), h("pre", { tabIndex: 0, "data-scrolls": "" }, "polyroute mote find --help")));
+        fill(
+          holder,
+          h(
+            "div",
+            { class: "empty-state" },
+            h("p", null, "No profile of a mixture of experts is here. Make one:"),
+            h("pre", { tabIndex: 0, "data-scrolls": "" }, "polyroute mote find --help"),
+          ),
+        );
         return;
       }
       select.value = name;
@@ -33,7 +51,11 @@ export function motePage({ about }) {
         map = heatmap(profile);
         fill(holder, map.element);
       } catch (error) {
-        if (mine === asked) fill(holder, problem(error, () => this.update({ parts })));
+        if (mine === asked)
+          fill(
+            holder,
+            problem(error, () => this.update({ parts })),
+          );
       }
     },
     close: () => map?.close(),

@@ -17,16 +17,28 @@ import { waitingBox } from "./waiting.js";
 
 export function runPage({ about }) {
   const fixed = inlined !== null;
-  const can = fixed ? {} : about.can ?? {};
+  const can = fixed ? {} : (about.can ?? {});
   const head = h("div");
   const strip = h("div");
   const body = h("div", { class: "cards" });
   const cards = h("div", { role: "listbox", class: "steps-list", tabIndex: 0, "aria-label": "Steps" }, body);
   const left = h("div", { class: "run-side", role: "region", "aria-label": "The run" }, crumbs(), head, strip, cards);
-  const right = h("div", { class: "step-side", role: "region", "aria-label": "The step", tabIndex: 0, "data-scrolls": "" });
+  const right = h("div", {
+    class: "step-side",
+    role: "region",
+    "aria-label": "The step",
+    tabIndex: 0,
+    "data-scrolls": "",
+  });
   const element = h("div", { class: "page split" }, left, right);
   const list = new LongList({ scroller: left, body, draw: (index) => drawCard(index) });
-  const panel = stepPanel({ can, fixed, onLabel: load, onStep: (number) => openStep(number, { replace: true }), onClose: leaveStep });
+  const panel = stepPanel({
+    can,
+    fixed,
+    onLabel: load,
+    onStep: (number) => openStep(number, { replace: true }),
+    onClose: leaveStep,
+  });
 
   let id = null;
   let run = null;
@@ -48,14 +60,16 @@ export function runPage({ about }) {
       k: { help: "Previous step", run: () => move(-1) },
       Enter: { help: "Open the step", run: () => openStep(highlighted) },
       Escape: { help: "Back", run: leave },
-      ...(fixed ? {} : {
-        f: { help: "Fork: another action at this step", run: () => current() && forkDialog(run, current(), can) },
-        g: { help: "Label: good", run: () => give("good") },
-        b: { help: "Label: bad", run: () => give("bad") },
-        B: { help: "Label: better would have been …", run: () => give("better") },
-        c: { help: "Compare with its original, or policies", run: compare },
-        e: { help: "Export as one file", run: exported },
-      }),
+      ...(fixed
+        ? {}
+        : {
+            f: { help: "Fork: another action at this step", run: () => current() && forkDialog(run, current(), can) },
+            g: { help: "Label: good", run: () => give("good") },
+            b: { help: "Label: bad", run: () => give("bad") },
+            B: { help: "Label: better would have been …", run: () => give("better") },
+            c: { help: "Compare with its original, or policies", run: compare },
+            e: { help: "Export as one file", run: exported },
+          }),
     },
     update({ parts, query }) {
       aside = parts[1] === "about";
@@ -82,14 +96,33 @@ export function runPage({ about }) {
       draw();
       if (first && document.activeElement === document.body) cards.focus({ preventScroll: true });
     } catch (error) {
-      fill(head, problem(error, error.status === 404 ? null : load), h("p", null, h("a", { href: "#/runs" }, "All runs")));
+      fill(
+        head,
+        problem(error, error.status === 404 ? null : load),
+        h("p", null, h("a", { href: "#/runs" }, "All runs")),
+      );
     }
   }
 
   function draw() {
     document.title = `${run.row.question.slice(0, 60) || "Run"} – Polyroute`;
-    part(head, [run.row, run.error, run.citations, run.gauge, run.rewards, run.gold, run.waiting], () => [runSummary(run, { fixed }), waitingBox(run, load), lead()]);
-    part(strip, [run.steps.map((one) => [one.seconds, one.actions.length, one.actions.map((action) => action.observation?.seconds)]), step], () => timeline(run.steps, { active: step, onStep: openStep }));
+    part(head, [run.row, run.error, run.citations, run.gauge, run.rewards, run.gold, run.waiting], () => [
+      runSummary(run, { fixed }),
+      waitingBox(run, load),
+      lead(),
+    ]);
+    part(
+      strip,
+      [
+        run.steps.map((one) => [
+          one.seconds,
+          one.actions.length,
+          one.actions.map((action) => action.observation?.seconds),
+        ]),
+        step,
+      ],
+      () => timeline(run.steps, { active: step, onStep: openStep }),
+    );
     const texts = run.steps.map((one) => JSON.stringify(one));
     const other = texts.flatMap((text, index) => (drawn.get(index) === text ? [] : [index]));
     drawn = new Map(texts.entries());
@@ -114,7 +147,8 @@ export function runPage({ about }) {
     list.active = highlighted - 1;
     list.redraw([before, highlighted - 1]);
     if (run.steps.length) cards.setAttribute("aria-activedescendant", `step-${highlighted}`);
-    for (const [index, span] of [...(strip.firstChild?.children ?? [])].entries()) span.classList.toggle("active", index + 1 === step);
+    for (const [index, span] of [...(strip.firstChild?.children ?? [])].entries())
+      span.classList.toggle("active", index + 1 === step);
     if (step === null) return void showAbout();
     list.reveal(highlighted - 1);
     const found = run.steps.find((one) => one.number === step);
@@ -197,7 +231,12 @@ export function runPage({ about }) {
 
   function crumbs() {
     if (fixed) return null;
-    return h("p", { class: "crumbs" }, h("a", { href: "#/runs" }, "‹ Runs"), button("Export", exported, { class: "quiet", title: "One HTML file, without secrets (e)" }));
+    return h(
+      "p",
+      { class: "crumbs" },
+      h("a", { href: "#/runs" }, "‹ Runs"),
+      button("Export", exported, { class: "quiet", title: "One HTML file, without secrets (e)" }),
+    );
   }
 
   /** On a narrow screen, the way back to the run, and the way to its settings. */

@@ -1,12 +1,14 @@
 // The table of runs: search, sorting, views; as long as the log is.
 
 import { go, place } from "./address.js";
-import { h, button, fill } from "./dom.js";
+import { h, fill } from "./dom.js";
 import { filterBox } from "./filter_box.js";
 import { counted } from "./format.js";
+import { noRuns } from "./no_runs.js";
 import { Pages } from "./pages.js";
 import { problem } from "./problem.js";
 import { COLUMNS } from "./run_row.js";
+import { sortSelect } from "./sorting.js";
 import { viewsMenu } from "./views_menu.js";
 import { LongList } from "./virtual.js";
 
@@ -14,16 +16,37 @@ const NEWEST = "-at";
 const remembered = { hash: null, top: 0, active: null };
 
 export function runsPage({ about }) {
-  const box = filterBox({ fields: about.fields ?? [], onFilter: (filter) => address({ filter }), onLeave: () => grid.focus() });
+  const box = filterBox({
+    fields: about.fields ?? [],
+    onFilter: (filter) => address({ filter }),
+    onLeave: () => grid.focus(),
+  });
   const views = viewsMenu({ current: () => asked, onView: address });
   const told = h("p", { class: "told", role: "status" });
   const sorting = sortSelect((sort) => address({ sort }));
   const heading = h("div", { role: "row", class: "heading row", "aria-rowindex": 1 });
   const body = h("div", { role: "rowgroup", class: "rows" });
-  const grid = h("div", { role: "grid", class: "runs grid", tabIndex: 0, "aria-label": "Recorded runs" }, h("div", { role: "rowgroup", class: "headings" }, heading), body);
+  const grid = h(
+    "div",
+    { role: "grid", class: "runs grid", tabIndex: 0, "aria-label": "Recorded runs" },
+    h("div", { role: "rowgroup", class: "headings" }, heading),
+    body,
+  );
   const below = h("div", { class: "below" });
-  const element = h("div", { class: "page" }, h("h1", { class: "spoken" }, "Runs"), h("div", { class: "tools" }, box.element, views.element, sorting, told), grid, below);
-  const list = new LongList({ scroller: grid, body, draw, onView: (first, last) => pages?.want(first, Math.max(last, 1)) });
+  const element = h(
+    "div",
+    { class: "page" },
+    h("h1", { class: "spoken" }, "Runs"),
+    h("div", { class: "tools" }, box.element, views.element, sorting, told),
+    grid,
+    below,
+  );
+  const list = new LongList({
+    scroller: grid,
+    body,
+    draw,
+    onView: (first, last) => pages?.want(first, Math.max(last, 1)),
+  });
 
   let asked = { filter: "", sort: NEWEST };
   let pages = null;
@@ -63,7 +86,9 @@ export function runsPage({ about }) {
 
   function address(change) {
     const next = { ...asked, ...change };
-    go(place(["runs"], { filter: next.filter, sort: next.sort === NEWEST ? "" : next.sort }), { replace: "filter" in change && !("sort" in change) });
+    go(place(["runs"], { filter: next.filter, sort: next.sort === NEWEST ? "" : next.sort }), {
+      replace: "filter" in change && !("sort" in change),
+    });
   }
 
   function shownQuery() {
@@ -110,14 +135,20 @@ export function runsPage({ about }) {
     const found = active.index > 0 ? pages.indexOf(active.id) : -1; // who is at the top stays at the top
     activate(found >= 0 ? found : active.index, { scroll: false });
     tell();
-    fill(below, pages.total ? null : nothing());
+    fill(
+      below,
+      pages.total ? null : noRuns({ about, filter: asked.filter, indexing, onClear: () => address({ filter: "" }) }),
+    );
     grid.classList.toggle("empty", pages.total === 0);
   }
 
   function tell() {
     const damaged = about.damaged ? `, ${counted(about.damaged, "damaged line")} left out` : "";
     const share = indexing ? `, ${Math.round(indexing.share * 100)} % of the log is indexed` : "";
-    fill(told, `${counted(pages.total, "run")}${asked.filter ? " match" + (pages.total === 1 ? "es" : "") : ""}${damaged}${share}`);
+    fill(
+      told,
+      `${counted(pages.total, "run")}${asked.filter ? " match" + (pages.total === 1 ? "es" : "") : ""}${damaged}${share}`,
+    );
   }
 
   /** The log grew: what is in view anew, and one stays where one was. */
@@ -154,7 +185,12 @@ export function runsPage({ about }) {
 
   function draw(index) {
     const run = pages.at(index);
-    const props = { role: "row", id: `row-${index}`, class: `row${index === active.index ? " active" : ""}`, "aria-rowindex": index + 2 };
+    const props = {
+      role: "row",
+      id: `row-${index}`,
+      class: `row${index === active.index ? " active" : ""}`,
+      "aria-rowindex": index + 2,
+    };
     if (!run) return h("div", { ...props, class: "row waiting" }, h("span", { role: "gridcell" }, "…"));
     const cells = COLUMNS.map((column) => h("span", { role: "gridcell", class: column.class }, column.cell(run)));
     return h("div", { ...props, on: { click: (event) => picked(event, index) } }, cells);
@@ -176,30 +212,14 @@ export function runsPage({ about }) {
     return h(
       "span",
       { role: "columnheader", class: column.class, "aria-sort": direction },
-      column.sort ? h("button", { type: "button", class: "plain", on: { click: () => address({ sort: next }) } }, column.heading, arrow) : h("span", null, column.heading),
+      column.sort
+        ? h(
+            "button",
+            { type: "button", class: "plain", on: { click: () => address({ sort: next }) } },
+            column.heading,
+            arrow,
+          )
+        : h("span", null, column.heading),
     );
   }
-
-  function nothing() {
-    if (asked.filter) return h("div", { class: "empty-state" }, h("p", null, "No run matches this filter."), button("Clear the filter", () => address({ filter: "" })));
-    if (indexing) return h("div", { class: "empty-state" }, h("p", null, "The log is being read; runs appear here as they are found."));
-    const command = about.record ?? `polyroute ask --record ${about.log} "Which moon has an ocean?"`;
-    return h(
-      "div",
-      { class: "empty-state" },
-      h("p", null, "No run is recorded here yet. Record one, and it appears on this page:"),
-      h("pre", { tabIndex: 0, "data-scrolls": "" }, command),
-      button("Copy", () => navigator.clipboard?.writeText(command)),
-    );
-  }
-}
-
-/** Sorting where the columns' headings do not fit. */
-function sortSelect(onSort) {
-  const named = COLUMNS.filter((column) => column.sort);
-  const options = named.flatMap(({ sort, heading }) => [
-    h("option", { value: `-${sort}` }, `${heading} ↓`),
-    h("option", { value: sort }, `${heading} ↑`),
-  ]);
-  return h("label", { class: "sorting" }, h("span", { class: "spoken" }, "Sort by"), h("select", { on: { change: (event) => onSort(event.target.value) } }, options));
 }

@@ -12,7 +12,12 @@ import { kindOfStep } from "./step_facts.js";
 import { cardLines } from "./turn_card.js";
 
 export function versusPage() {
-  const element = h("div", { class: "page versus", tabIndex: 0, role: "region", "aria-label": "Two runs side by side" });
+  const element = h("div", {
+    class: "page versus",
+    tabIndex: 0,
+    role: "region",
+    "aria-label": "Two runs side by side",
+  });
   let ids = [];
   let asked = 0;
   return {
@@ -35,23 +40,44 @@ export function versusPage() {
     const mine = ++asked;
     try {
       const [one, other] = ids.map((id) => encodeURIComponent(id));
-      const [a, b, versus] = await Promise.all([get(`runs/${one}`), get(`runs/${other}`), get(`runs/${one}/versus/${other}`)]);
+      const [a, b, versus] = await Promise.all([
+        get(`runs/${one}`),
+        get(`runs/${other}`),
+        get(`runs/${one}/versus/${other}`),
+      ]);
       if (mine === asked) draw(a, b, versus);
     } catch (error) {
-      if (mine === asked) fill(element, problem(error, error.status === 404 ? null : load), h("p", null, h("a", { href: "#/runs" }, "All runs")));
+      if (mine === asked)
+        fill(
+          element,
+          problem(error, error.status === 404 ? null : load),
+          h("p", null, h("a", { href: "#/runs" }, "All runs")),
+        );
     }
   }
 
   function draw(a, b, { first_difference: first, pairs }) {
     document.title = "Side by side – Polyroute";
-    const at = first === null || first === undefined ? pairs.length : pairs.findIndex(([n, m]) => n === first || (n === null && m === first));
+    const at =
+      first === null || first === undefined
+        ? pairs.length
+        : pairs.findIndex(([n, m]) => n === first || (n === null && m === first));
     const same = pairs.slice(0, at < 0 ? pairs.length : at);
     const rest = pairs.slice(same.length);
     const rows = h("div", { class: "pairs" });
-    const folded = same.length ? button(`${counted(same.length, "step")} the same, before they differ`, unfold, { class: "folded", "aria-expanded": "false" }) : null;
+    const folded = same.length
+      ? button(`${counted(same.length, "step")} the same, before they differ`, unfold, {
+          class: "folded",
+          "aria-expanded": "false",
+        })
+      : null;
     fill(
       element,
-      h("p", { class: "crumbs" }, h("a", { href: place(["compare"], { a: a.row.policy, b: b.row.policy }) }, "‹ Compare")),
+      h(
+        "p",
+        { class: "crumbs" },
+        h("a", { href: place(["compare"], { a: a.row.policy, b: b.row.policy }) }, "‹ Compare"),
+      ),
       h("h1", null, a.row.question),
       b.row.question === a.row.question ? null : h("p", { class: "hint" }, "The other one: ", b.row.question),
       h("div", { class: "pair heads" }, sideHead("A", a), sideHead("B", b)),
@@ -62,7 +88,13 @@ export function versusPage() {
     rows.append(...rest.map((pair, n) => pairOf(pair, n === 0)));
 
     function unfold() {
-      folded.replaceWith(h("div", { class: "pairs" }, same.map((pair) => pairOf(pair, false))));
+      folded.replaceWith(
+        h(
+          "div",
+          { class: "pairs" },
+          same.map((pair) => pairOf(pair, false)),
+        ),
+      );
     }
 
     function pairOf([n, m], opened) {
@@ -75,10 +107,21 @@ function sideHead(name, { row }) {
   return h(
     "section",
     { class: "side-head", "aria-label": name },
-    h("h2", null, h("span", { class: "side-name" }, name), h("a", { href: place(["run", row.id]) }, row.policy || row.id)),
+    h(
+      "h2",
+      null,
+      h("span", { class: "side-name" }, name),
+      h("a", { href: place(["run", row.id]) }, row.policy || row.id),
+    ),
     h("p", { class: "verdicts" }, verdict(row), h("span", null, stopWords(row))),
     h("p", { class: "answer-text" }, row.answer),
-    h("p", { class: "bill" }, [usd(row.usd), `${count(row.tokens)} tokens`, seconds(row.seconds), counted(row.steps, "step")].map((text) => h("span", null, text))),
+    h(
+      "p",
+      { class: "bill" },
+      [usd(row.usd), `${count(row.tokens)} tokens`, seconds(row.seconds), counted(row.steps, "step")].map((text) =>
+        h("span", null, text),
+      ),
+    ),
   );
 }
 
@@ -89,7 +132,18 @@ function cell(side, run, number, opened) {
   return h(
     "div",
     { class: "versus-cell", "data-side": side },
-    h("a", { class: `card ${kindOfStep(step)}`, href: place(["run", run.row.id, String(number)]) }, cardLines(step, { differs: opened })),
-    opened ? h("div", { class: "opened" }, optionTable(step.options), step.actions.map((action) => actionBox(action, step.options))) : null,
+    h(
+      "a",
+      { class: `card ${kindOfStep(step)}`, href: place(["run", run.row.id, String(number)]) },
+      cardLines(step, { differs: opened }),
+    ),
+    opened
+      ? h(
+          "div",
+          { class: "opened" },
+          optionTable(step.options),
+          step.actions.map((action) => actionBox(action, step.options)),
+        )
+      : null,
   );
 }

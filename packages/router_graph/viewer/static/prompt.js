@@ -9,7 +9,14 @@ export function promptBox(messages) {
     "details",
     { class: "prompt" },
     h("summary", null, `Prompt, ${counted(messages.length, "message")}`),
-    messages.map((message) => h("div", { class: "message" }, h("h4", null, message.role), h("pre", { tabIndex: 0, "data-scrolls": "" }, contentOf(message)))),
+    messages.map((message) =>
+      h(
+        "div",
+        { class: "message" },
+        h("h4", null, message.role),
+        h("pre", { tabIndex: 0, "data-scrolls": "" }, contentOf(message)),
+      ),
+    ),
   );
 }
 
@@ -17,5 +24,5 @@ export function promptBox(messages) {
 export function contentOf({ content }) {
   if (typeof content === "string") return content;
   const blocks = Array.isArray(content) ? content : [content];
-  return blocks.map((block) => (typeof block === "string" ? block : block?.text ?? JSON.stringify(block))).join("\n");
+  return blocks.map((block) => (typeof block === "string" ? block : (block?.text ?? JSON.stringify(block)))).join("\n");
 }

@@ -15,12 +15,25 @@ export function rewardBars(rewards) {
     "table",
     { class: "rewards" },
     h("caption", { class: "spoken" }, "Rewards by component"),
-    h("tbody", null, rows.map((row) => h(
-      "tr",
-      { class: row.whole ? "whole" : null },
-      h("th", { scope: "row", title: row.title }, row.name),
-      h("td", { class: "number" }, signed(row.value)),
-      h("td", { class: "axis", "aria-hidden": "true" }, h("span", { class: row.value < 0 ? "minus" : "plus", style: { width: `${(50 * Math.abs(row.value ?? 0)) / longest}%` } })),
-    ))),
+    h(
+      "tbody",
+      null,
+      rows.map((row) =>
+        h(
+          "tr",
+          { class: row.whole ? "whole" : null },
+          h("th", { scope: "row", title: row.title }, row.name),
+          h("td", { class: "number" }, signed(row.value)),
+          h(
+            "td",
+            { class: "axis", "aria-hidden": "true" },
+            h("span", {
+              class: row.value < 0 ? "minus" : "plus",
+              style: { width: `${(50 * Math.abs(row.value ?? 0)) / longest}%` },
+            }),
+          ),
+        ),
+      ),
+    ),
   );
 }

@@ -16,7 +16,16 @@ export function runAbout(run) {
     part("Pictures of the question", pictures(run.images)),
     part("Said before", earlier(run.earlier)),
     part("Right answers", gold(run.gold)),
-    part("Of the run", factList([["id", h("code", null, run.row.id)], ["thread", run.row.thread], ["question id", run.row.question_id !== run.row.question ? run.row.question_id : null], ["began", exactly(run.row.at)], ["protocol", run.row.protocol]])),
+    part(
+      "Of the run",
+      factList([
+        ["id", h("code", null, run.row.id)],
+        ["thread", run.row.thread],
+        ["question id", run.row.question_id !== run.row.question ? run.row.question_id : null],
+        ["began", exactly(run.row.at)],
+        ["protocol", run.row.protocol],
+      ]),
+    ),
     part("Settings", factList(settings)),
     part("Metadata", factList(Object.entries(run.metadata ?? {}))),
     part("Other models' calls", calls(run.calls)),
@@ -30,25 +39,55 @@ function part(title, content) {
 
 function pictures(images) {
   const shown = (images ?? []).filter(isPicture);
-  return shown.length ? h("div", { class: "picture" }, shown.map((image, n) => h("img", { src: image, alt: `Picture ${n + 1} of the question` }))) : null;
+  return shown.length
+    ? h(
+        "div",
+        { class: "picture" },
+        shown.map((image, n) => h("img", { src: image, alt: `Picture ${n + 1} of the question` })),
+      )
+    : null;
 }
 
 function earlier(messages) {
-  return messages?.length ? messages.map(([role, text]) => h("div", { class: "message" }, h("h4", null, role), h("p", { class: "passage" }, text))) : null;
+  return messages?.length
+    ? messages.map(([role, text]) =>
+        h("div", { class: "message" }, h("h4", null, role), h("p", { class: "passage" }, text)),
+      )
+    : null;
 }
 
 function gold(known) {
-  return known ? factList([["answers", (known.answers ?? []).join(" | ")], ["documents", (known.documents ?? []).map((one) => (Array.isArray(one) ? one.join(":") : one)).join(", ")]]) : null;
+  return known
+    ? factList([
+        ["answers", (known.answers ?? []).join(" | ")],
+        ["documents", (known.documents ?? []).map((one) => (Array.isArray(one) ? one.join(":") : one)).join(", ")],
+      ])
+    : null;
 }
 
 function calls(all) {
   if (!all?.length) return null;
-  return all.map((call) => h(
-    "details",
-    { class: "prompt" },
-    h("summary", null, `${call.model || call.node}: ${firstLine(call.reply).slice(0, 80) || call.error}`),
-    factList([["node", call.node], ["tokens", `${count(call.input_tokens)} in, ${count(call.output_tokens)} out`], ["took", seconds(call.seconds)], ["cost", typeof call.usd === "number" ? usd(call.usd) : null], ["error", call.error]]),
-    (call.prompt ?? []).map((message) => h("div", { class: "message" }, h("h4", null, message.role), h("pre", { tabIndex: 0, "data-scrolls": "" }, contentOf(message)))),
-    h("div", { class: "message" }, h("h4", null, "reply"), h("pre", { tabIndex: 0, "data-scrolls": "" }, call.reply)),
-  ));
+  return all.map((call) =>
+    h(
+      "details",
+      { class: "prompt" },
+      h("summary", null, `${call.model || call.node}: ${firstLine(call.reply).slice(0, 80) || call.error}`),
+      factList([
+        ["node", call.node],
+        ["tokens", `${count(call.input_tokens)} in, ${count(call.output_tokens)} out`],
+        ["took", seconds(call.seconds)],
+        ["cost", typeof call.usd === "number" ? usd(call.usd) : null],
+        ["error", call.error],
+      ]),
+      (call.prompt ?? []).map((message) =>
+        h(
+          "div",
+          { class: "message" },
+          h("h4", null, message.role),
+          h("pre", { tabIndex: 0, "data-scrolls": "" }, contentOf(message)),
+        ),
+      ),
+      h("div", { class: "message" }, h("h4", null, "reply"), h("pre", { tabIndex: 0, "data-scrolls": "" }, call.reply)),
+    ),
+  );
 }

@@ -8,7 +8,12 @@ import { count, exactly, firstLine, NOTHING, seconds, signed, stopShort, usd, wh
 export const COLUMNS = [
   { sort: null, heading: "Right", class: "mark", cell: (run) => verdict(run) },
   { sort: "question", heading: "Question", class: "question", cell: (run) => questionLink(run) },
-  { sort: null, heading: "Answer", class: "answer", cell: (run) => firstLine(run.answer) || (run.status === "open" ? "…" : NOTHING) },
+  {
+    sort: null,
+    heading: "Answer",
+    class: "answer",
+    cell: (run) => firstLine(run.answer) || (run.status === "open" ? "…" : NOTHING),
+  },
   { sort: null, heading: "Way", class: "way", cell: (run) => way(run.path) },
   { sort: null, heading: "Ended", class: "stop", cell: (run) => stopShort(run) },
   { sort: "policy", heading: "Policy", class: "policy", cell: (run) => run.policy || NOTHING },
@@ -16,8 +21,18 @@ export const COLUMNS = [
   { sort: "usd", heading: "USD", class: "usd number", cell: (run) => usd(run.usd) },
   { sort: "tokens", heading: "Tokens", class: "tokens number", cell: (run) => count(run.tokens) },
   { sort: "seconds", heading: "Time", class: "seconds number", cell: (run) => seconds(run.seconds) },
-  { sort: "reward", heading: "Reward", class: "reward number", cell: (run) => (run.reward === null ? NOTHING : signed(run.reward)) },
-  { sort: "at", heading: "When", class: "at number", cell: (run) => h("time", { datetime: exactly(run.at), title: exactly(run.at) }, when(run.at)) },
+  {
+    sort: "reward",
+    heading: "Reward",
+    class: "reward number",
+    cell: (run) => (run.reward === null ? NOTHING : signed(run.reward)),
+  },
+  {
+    sort: "at",
+    heading: "When",
+    class: "at number",
+    cell: (run) => h("time", { datetime: exactly(run.at), title: exactly(run.at) }, when(run.at)),
+  },
 ];
 
 /** Right, wrong or unknown: a sign, a colour and a word. */
@@ -40,8 +55,15 @@ export function way(path) {
     else shown.push({ key, times: 1 });
   }
   const folded = shown.length > STOPS ? shown.splice(STOPS - 2, shown.length - STOPS + 1) : [];
-  const stops = shown.map(({ key, times }) => h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key), times > 1 ? ` ×${times}` : null));
-  if (folded.length) stops.splice(STOPS - 2, 0, h("span", { class: "target other", title: folded.map((one) => one.key).join(", ") }, `+${folded.length}`));
+  const stops = shown.map(({ key, times }) =>
+    h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key), times > 1 ? ` ×${times}` : null),
+  );
+  if (folded.length)
+    stops.splice(
+      STOPS - 2,
+      0,
+      h("span", { class: "target other", title: folded.map((one) => one.key).join(", ") }, `+${folded.length}`),
+    );
   return stops;
 }
 
@@ -57,11 +79,18 @@ export function nameOf(key) {
 }
 
 function questionLink(run) {
-  const forked = run.forked_from ? h("span", { class: "chip", title: `Forked from ${run.forked_from.run} at step ${run.forked_from.step}` }, "fork") : null;
+  const forked = run.forked_from
+    ? h("span", { class: "chip", title: `Forked from ${run.forked_from.run} at step ${run.forked_from.step}` }, "fork")
+    : null;
   const labels = run.labels ? h("span", { class: "chip", title: "labels" }, `${run.labels} ⚑`) : null;
   return [h("a", { href: place(["run", run.id]), tabIndex: -1 }, firstLine(run.question) || run.id), forked, labels];
 }
 
 function sign(name, glyph, words) {
-  return h("span", { class: `verdict ${name}`, title: words }, h("span", { "aria-hidden": "true" }, glyph), spoken(words));
+  return h(
+    "span",
+    { class: `verdict ${name}`, title: words },
+    h("span", { "aria-hidden": "true" }, glyph),
+    spoken(words),
+  );
 }

@@ -41,7 +41,8 @@ export function cameBack(action) {
   if (action.kind === "answer" || action.kind === "note") return firstLine(action.text);
   if (action.kind === "malformed") return firstLine(action.text) || "A reply that is no action";
   if (!came) return "…";
-  if (came.status !== "ok") return [CAME_OF[came.status] ?? came.status, firstLine(came.text)].filter(Boolean).join(": ");
+  if (came.status !== "ok")
+    return [CAME_OF[came.status] ?? came.status, firstLine(came.text)].filter(Boolean).join(": ");
   if (action.kind === "llm") return firstLine(came.text);
   const titles = came.hits.map((hit) => hit.title || hit.doc_id);
   return `${counted(came.hits.length, "document")}: ${titles.join(" · ")}`;

@@ -31,12 +31,29 @@ export function stepPanel({ can, fixed, onLabel, onStep, onClose }) {
     part("head", [step.number, run.steps.length], () => head(run, step));
     part("tools", [step.labels, step.number], () => (fixed ? null : tools(run, step)));
     part("thought", [step.thought, step.problem, step.forced, step.reply, step.actions.length], () => thought(step));
-    part("options", step.options, () => section("Options", step.options.length ? optionTable(step.options) : h("p", { class: "hint" }, "The log has no menu of this step.")));
-    part("did", [step.actions, step.options.length], () => section("What it did, and what came back", step.actions.map((action) => actionBox(action, step.options)), step.actions.length ? null : h("p", { class: "hint" }, "No action was read from its reply.")));
+    part("options", step.options, () =>
+      section(
+        "Options",
+        step.options.length
+          ? optionTable(step.options)
+          : h("p", { class: "hint" }, "The log has no menu of this step."),
+      ),
+    );
+    part("did", [step.actions, step.options.length], () =>
+      section(
+        "What it did, and what came back",
+        step.actions.map((action) => actionBox(action, step.options)),
+        step.actions.length ? null : h("p", { class: "hint" }, "No action was read from its reply."),
+      ),
+    );
     part("rewards", step.rewards, () => section("Rewards", rewardBars(step.rewards)));
     part("shadow", step.shadow, () => section("The shadow would have", shadow(step)));
-    part("budget", step.gauge, () => section("Budget before this step", budgetGauge(step.gauge, "Budget before this step")));
-    part("facts", [step.replay_id, step.usd, step.propensity, step.left], () => section("Of the decision", facts(step), reply(step)));
+    part("budget", step.gauge, () =>
+      section("Budget before this step", budgetGauge(step.gauge, "Budget before this step")),
+    );
+    part("facts", [step.replay_id, step.usd, step.propensity, step.left], () =>
+      section("Of the decision", facts(step), reply(step)),
+    );
     part("prompt", step.prompt, () => promptBox(step.prompt));
   }
 
@@ -56,9 +73,23 @@ export function stepPanel({ can, fixed, onLabel, onStep, onClose }) {
       "header",
       { class: "panel-head" },
       h("h2", null, `Step ${step.number}`, h("span", { class: "of" }, ` of ${last}`)),
-      button("‹", () => onStep(step.number - 1), { class: "plain", disabled: step.number <= 1, "aria-label": "Previous step", title: "Previous (k)" }),
-      button("›", () => onStep(step.number + 1), { class: "plain", disabled: step.number >= last, "aria-label": "Next step", title: "Next (j)" }),
-      h("a", { class: "link", href: place(["run", run.row.id, String(step.number)]), title: "Link to this step" }, "link"),
+      button("‹", () => onStep(step.number - 1), {
+        class: "plain",
+        disabled: step.number <= 1,
+        "aria-label": "Previous step",
+        title: "Previous (k)",
+      }),
+      button("›", () => onStep(step.number + 1), {
+        class: "plain",
+        disabled: step.number >= last,
+        "aria-label": "Next step",
+        title: "Next (j)",
+      }),
+      h(
+        "a",
+        { class: "link", href: place(["run", run.row.id, String(step.number)]), title: "Link to this step" },
+        "link",
+      ),
       button("✕", onClose, { class: "plain", "aria-label": "Close the step", title: "Close (Esc)" }),
     );
   }
@@ -66,7 +97,10 @@ export function stepPanel({ can, fixed, onLabel, onStep, onClose }) {
   function tools(run, step) {
     return [
       can.label ? labelBar(run, step, onLabel) : null,
-      button("Fork …", () => forkDialog(run, step, can), { class: "fork", title: "Another action, and on from there (f)" }),
+      button("Fork …", () => forkDialog(run, step, can), {
+        class: "fork",
+        title: "Another action, and on from there (f)",
+      }),
     ];
   }
 }
@@ -80,7 +114,9 @@ function thought(step) {
   return [
     step.forced ? h("p", { class: "notice" }, `Only an answer was legal: ${forcedWords(step.forced)}.`) : null,
     step.problem ? h("p", { class: "notice" }, step.problem) : null,
-    step.thought ? h("blockquote", { class: "thought-text" }, step.thought) : h("p", { class: "hint" }, "It told no thought."),
+    step.thought
+      ? h("blockquote", { class: "thought-text" }, step.thought)
+      : h("p", { class: "hint" }, "It told no thought."),
   ];
 }
 
@@ -89,8 +125,21 @@ function shadow({ shadow: other }) {
   const scores = Object.entries(other.probabilities ?? {}).sort(([, one], [, two]) => two - one);
   return [
     other.problem ? h("p", { class: "notice" }, other.problem) : null,
-    (other.actions ?? []).map((action) => h("p", null, h("span", { class: `target ${action.kind}` }, nameOf(keyOf(action))), " ", action.query ? h("q", null, action.query) : cameBack(action))),
-    factList([["policy", [other.policy, other.version].filter(Boolean).join(" ")], ["thought", other.thought], ["took", typeof other.usd === "number" ? usd(other.usd) : null], ["chances", scores.map(([key, p]) => `${key} ${share(p)}`).join(", ")]]),
+    (other.actions ?? []).map((action) =>
+      h(
+        "p",
+        null,
+        h("span", { class: `target ${action.kind}` }, nameOf(keyOf(action))),
+        " ",
+        action.query ? h("q", null, action.query) : cameBack(action),
+      ),
+    ),
+    factList([
+      ["policy", [other.policy, other.version].filter(Boolean).join(" ")],
+      ["thought", other.thought],
+      ["took", typeof other.usd === "number" ? usd(other.usd) : null],
+      ["chances", scores.map(([key, p]) => `${key} ${share(p)}`).join(", ")],
+    ]),
   ];
 }
 
@@ -109,7 +158,10 @@ function facts(step) {
     ["its model", step.call?.model],
     ["its tokens", step.call ? `${count(step.call.input_tokens)} in, ${count(step.call.output_tokens)} out` : null],
     ["sampling", step.call && Object.keys(step.call.sampling ?? {}).length ? step.call.sampling : null],
-    ["propensity", typeof step.propensity === "number" ? `${share(step.propensity)} (${step.propensity})` : "not known"],
+    [
+      "propensity",
+      typeof step.propensity === "number" ? `${share(step.propensity)} (${step.propensity})` : "not known",
+    ],
     ["it took", `${usd(step.usd)}, ${count(step.tokens)} tokens, ${seconds(step.seconds)}`],
     ["left before", told.filter(Boolean).join(", ")],
     ["at", step.at ? exactly(step.at) : null],
@@ -118,5 +170,12 @@ function facts(step) {
 }
 
 function reply(step) {
-  return step.reply ? h("details", { class: "prompt" }, h("summary", null, "Reply, as it stands"), h("pre", { tabIndex: 0, "data-scrolls": "" }, step.reply)) : null;
+  return step.reply
+    ? h(
+        "details",
+        { class: "prompt" },
+        h("summary", null, "Reply, as it stands"),
+        h("pre", { tabIndex: 0, "data-scrolls": "" }, step.reply),
+      )
+    : null;
 }

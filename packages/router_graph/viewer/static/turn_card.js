@@ -20,16 +20,36 @@ export function cardLines(step, { differs = false } = {}) {
       "span",
       { class: "asked" },
       h("span", { class: "turn" }, step.number),
-      first ? [h("span", { class: `target ${kindOf(keyOf(first))}`, title: keyOf(first) }, nameOf(keyOf(first))), first.query ? h("q", null, first.query) : null] : "thinking",
+      first
+        ? [
+            h("span", { class: `target ${kindOf(keyOf(first))}`, title: keyOf(first) }, nameOf(keyOf(first))),
+            first.query ? h("q", null, first.query) : null,
+          ]
+        : "thinking",
       more.length ? h("span", { class: "chip" }, `and ${more.length} more`) : null,
       step.cached ? h("span", { class: "chip", title: "Taken from the log: it cost nothing" }, "from the log") : null,
       step.forced ? h("span", { class: "chip warn" }, forcedWords(step.forced)) : null,
       differs ? h("span", { class: "chip warn" }, "differs here") : null,
       label ? h("span", { class: `chip ${label.verdict}` }, MARKS[label.verdict] ?? label.verdict) : null,
-      h("span", { class: "figures" }, chance === null ? null : h("span", { title: `chance ${chance}` }, spoken("chance "), share(chance)), reward === null ? null : h("span", { class: reward < 0 ? "minus" : "plus" }, spoken("reward "), signed(reward)), h("span", null, usd(taken.usd))),
+      h(
+        "span",
+        { class: "figures" },
+        chance === null ? null : h("span", { title: `chance ${chance}` }, spoken("chance "), share(chance)),
+        reward === null ? null : h("span", { class: reward < 0 ? "minus" : "plus" }, spoken("reward "), signed(reward)),
+        h("span", null, usd(taken.usd)),
+      ),
     ),
-    h("span", { class: "thought", title: step.at ? exactly(step.at) : null }, firstLine(step.thought) || (step.problem ? firstLine(step.problem) : "–")),
-    h("span", { class: `came ${first?.observation?.status ?? ""}${isWaiting(step) ? " waiting" : ""}` }, first ? cameBack(first) : step.problem, cited ? h("span", { class: "cited" }, ` ${cited} cited`) : null),
+    h(
+      "span",
+      { class: "thought", title: step.at ? exactly(step.at) : null },
+      firstLine(step.thought) || (step.problem ? firstLine(step.problem) : "–"),
+    ),
+    h(
+      "span",
+      { class: `came ${first?.observation?.status ?? ""}${isWaiting(step) ? " waiting" : ""}` },
+      first ? cameBack(first) : step.problem,
+      cited ? h("span", { class: "cited" }, ` ${cited} cited`) : null,
+    ),
   ];
 }
 

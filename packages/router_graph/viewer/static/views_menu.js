@@ -16,8 +16,12 @@ export function viewsMenu({ current, onView }) {
 
   async function renew() {
     const answer = await get("views").catch(() => []);
-    views = Array.isArray(answer) ? answer : answer.views ?? [];
-    fill(select, h("option", { value: "" }, "Views"), views.map((one) => h("option", { value: one.name }, one.name)));
+    views = Array.isArray(answer) ? answer : (answer.views ?? []);
+    fill(
+      select,
+      h("option", { value: "" }, "Views"),
+      views.map((one) => h("option", { value: one.name }, one.name)),
+    );
     select.hidden = views.length === 0;
     mark();
   }
@@ -41,18 +45,32 @@ export function viewsMenu({ current, onView }) {
     const told = h("div");
     const form = h(
       "form",
-      { on: { submit: async (event) => {
-        event.preventDefault();
-        try {
-          await send("PUT", `views/${encodeURIComponent(name.value.trim())}`, { name: name.value.trim(), ...current() });
-          dialog.close();
-          renew();
-        } catch (error) {
-          fill(told, problem(error));
-        }
-      } } },
+      {
+        on: {
+          submit: async (event) => {
+            event.preventDefault();
+            try {
+              await send("PUT", `views/${encodeURIComponent(name.value.trim())}`, {
+                name: name.value.trim(),
+                ...current(),
+              });
+              dialog.close();
+              renew();
+            } catch (error) {
+              fill(told, problem(error));
+            }
+          },
+        },
+      },
       h("label", null, "Name", name),
-      h("p", { class: "hint" }, "Filter: ", h("code", null, current().filter || "none"), ", sorted by ", h("code", null, current().sort)),
+      h(
+        "p",
+        { class: "hint" },
+        "Filter: ",
+        h("code", null, current().filter || "none"),
+        ", sorted by ",
+        h("code", null, current().sort),
+      ),
       told,
       h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, "Save")),
     );

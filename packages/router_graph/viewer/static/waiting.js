@@ -15,7 +15,11 @@ function box(run, one, onReply) {
   const told = h("div");
   const reply = async (approve) => {
     try {
-      await send("POST", `runs/${encodeURIComponent(run.row.id)}/resume`, { approve, reason: "", interrupt: one.interrupt });
+      await send("POST", `runs/${encodeURIComponent(run.row.id)}/resume`, {
+        approve,
+        reason: "",
+        interrupt: one.interrupt,
+      });
       onReply();
     } catch (error) {
       fill(told, problem(error));
@@ -25,12 +29,22 @@ function box(run, one, onReply) {
     "div",
     { class: "notice waits", role: "alert" },
     h("p", null, ...(one.target ? wish(one) : [one.text ?? "It waits for a person."])),
-    h("div", { class: "actions" }, button("Decline", () => reply(false)), button("Allow", () => reply(true), { class: "main" })),
+    h(
+      "div",
+      { class: "actions" },
+      button("Decline", () => reply(false)),
+      button("Allow", () => reply(true), { class: "main" }),
+    ),
     told,
   );
 }
 
 function wish({ target, query, usd_at_most: most }) {
   const cost = typeof most === "number" ? `, for at most ${usd(most)}` : "";
-  return ["It wants to ask ", h("b", { title: target }, nameOf(target)), query ? [": ", h("q", null, query)] : null, `${cost}. May it?`];
+  return [
+    "It wants to ask ",
+    h("b", { title: target }, nameOf(target)),
+    query ? [": ", h("q", null, query)] : null,
+    `${cost}. May it?`,
+  ];
 }
