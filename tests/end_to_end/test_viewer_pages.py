@@ -276,6 +276,19 @@ def test_a_new_run_appears_by_itself_and_one_stays_where_one_was(place: Place):
         assert page.locator(".row.active").inner_text() == before
 
 
+def test_a_policy_that_came_into_the_log_can_be_compared_without_loading_anew(place: Place, tmp_path: Path):
+    log = tmp_path / "runs"
+    with recording(place.library, log) as take, serving(log, cache=tmp_path / "index.sqlite") as address:
+        take.run("hasty")
+        with watched(place.browser, address) as page:
+            page.goto(address)
+            expect(rows(page)).to_have_count(1)
+            take.run("guide", usd=0.05)
+            expect(rows(page)).to_have_count(2)
+            page.keyboard.press("c")
+            expect(page.locator(".compare .rows .row")).to_contain_text(QUESTION)
+
+
 def test_a_run_under_way_grows_and_what_was_unfolded_stays(place: Place):
     GO_ON.clear()
     with recording(place.library, place.log) as take, watched(place.browser, place.address) as page:

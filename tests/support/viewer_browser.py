@@ -46,7 +46,7 @@ def serving(log: Path, **options: Any) -> Iterator[str]:
     """The viewer of a log on a free port; its address, `/app/` included."""
     pages = viewer_app(log, **options)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(Starlette(routes=[Mount("/app", pages)]), log_level="error", timeout_graceful_shutdown=0)
+    config = uvicorn.Config(Starlette(routes=[Mount("/app", pages)]), log_level="critical", timeout_graceful_shutdown=0)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

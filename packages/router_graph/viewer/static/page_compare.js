@@ -16,8 +16,9 @@ const OUTCOMES = [
   ["unknown", "Unknown"],
 ];
 
-export function comparePage({ about }) {
-  const names = about.policies ?? [];
+export function comparePage({ about, renew }) {
+  const names = () => about.policies ?? [];
+  let renewed = false;
   const one = chooser("Policy A", () => address({ a: one.select.value }));
   const other = chooser("Policy B", () => address({ b: other.select.value }));
   const filter = h("input", {
@@ -73,16 +74,20 @@ export function comparePage({ about }) {
     update({ query }) {
       document.title = "Compare – Polyroute";
       asked = {
-        a: query.get("a") ?? names[0] ?? "",
+        a: query.get("a") ?? names()[0] ?? "",
         b: query.get("b") ?? "",
         filter: query.get("filter") ?? "",
         outcome: query.get("outcome") ?? "",
       };
-      if (!asked.b) asked.b = names.find((name) => name !== asked.a) ?? "";
+      if (!asked.b) asked.b = names().find((name) => name !== asked.a) ?? "";
       one.set(asked.a);
       other.set(asked.b);
       if (document.activeElement !== filter) filter.value = asked.filter;
       restart();
+      if (renewed) return;
+      renewed = true; // policies may have come into the log since the page was opened
+      const before = names().length;
+      renew().then(() => names().length !== before && this.update({ query }));
     },
     changed({ runs }) {
       if (runs === null || runs?.length) pages?.again(...list.view());
@@ -96,7 +101,7 @@ export function comparePage({ about }) {
   function chooser(words, onChange) {
     const select = h("select", { "aria-label": words, on: { change: onChange } });
     const set = (value) => {
-      const all = value && !names.includes(value) ? [value, ...names] : names;
+      const all = value && !names().includes(value) ? [value, ...names()] : names();
       fill(
         select,
         all.map((name) => h("option", { value: name, selected: name === value }, name)),
@@ -113,7 +118,7 @@ export function comparePage({ about }) {
     pages?.close();
     active = 0;
     list.resize(0);
-    if (names.length < 2 && (!asked.b || asked.a === asked.b)) {
+    if (names().length < 2 && (!asked.b || asked.a === asked.b)) {
       fill(counts);
       fill(
         below,

@@ -145,10 +145,8 @@ export function runsPage({ about }) {
   function tell() {
     const damaged = about.damaged ? `, ${counted(about.damaged, "damaged line")} left out` : "";
     const share = indexing ? `, ${Math.round(indexing.share * 100)} % of the log is indexed` : "";
-    fill(
-      told,
-      `${counted(pages.total, "run")}${asked.filter ? " match" + (pages.total === 1 ? "es" : "") : ""}${damaged}${share}`,
-    );
+    const match = asked.filter ? ` match${pages.total === 1 ? "es" : ""}` : "";
+    fill(told, `${counted(pages.total, "run")}${match}${damaged}${share}`, about.problem ? `. ${about.problem}` : null);
   }
 
   /** The log grew: what is in view anew, and one stays where one was. */

@@ -23,7 +23,7 @@ export function versusPage() {
   return {
     element,
     keys: {
-      Escape: { help: "Back", run: () => history.back() },
+      Escape: { help: "Back", run: () => element.querySelector(".crumbs a")?.click() },
       j: { help: "Down", run: () => element.scrollBy({ top: 160 }) },
       k: { help: "Up", run: () => element.scrollBy({ top: -160 }) },
     },
