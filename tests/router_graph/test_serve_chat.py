@@ -191,6 +191,13 @@ def test_limits_of_a_request_hold(client, server):
     assert not server.meter
 
 
+@pytest.mark.parametrize("given", [[], ["kb:streams"]])
+def test_what_the_operator_excludes_no_request_allows(client, given):
+    reply = ask(client, model="router/fanout", polyroute={"exclude": given})
+    asked = {one["to"] for step in reply.polyroute["steps"] for one in step["asked"]}
+    assert "kb:hostile" not in asked and asked.isdisjoint(given)
+
+
 def test_a_policy_that_fails_still_gives_an_answer_and_tells_the_problem(client, server):
     reply = ask(client, model="router/broken")
     told = reply.polyroute

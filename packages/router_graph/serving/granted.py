@@ -23,8 +23,8 @@ def granted(context: RouterContext, operator: RouterContext) -> RouterContext:
         if field in stated and given.get(field, 0) > stated[field]:
             raise SettingsError(f"{field} is {given[field]:g}, and this server allows {stated[field]:g} at the most.")
     _check_options(given, stated)
-    if given.get("exclude") and stated.get("exclude"):
-        given["exclude"] = [*stated["exclude"], *given["exclude"]]
+    if "exclude" in given:  # an empty list too: what it says would stand in the place of the operator's
+        given["exclude"] = [*stated.get("exclude", []), *given["exclude"]]
     return RouterContext(**given)
 
 
