@@ -16,9 +16,9 @@ from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 
+from router_graph.context_form import context_form
 from router_graph.graph import create_router
 from router_graph.resources import Resources
-from router_graph.server_form import context_form
 from router_graph.settings import read_settings
 from router_graph.settings_live import Router
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from router_graph.context_form import context_form
 from router_graph.trajectories.labels import LabelWriter
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import asking, labelling
@@ -29,11 +30,16 @@ def can(viewer: Viewer) -> dict[str, bool]:
 
 
 def router_facts(viewer: Viewer) -> dict[str, Any] | None:
-    """What a question can be asked with: names of policies, the menu, and what holds where a question does not say."""
+    """What a question can be asked with: policies, the menu, what holds where a question does not say, and the form."""
     if viewer.router is None:
         return None
     resources = viewer.router.resources
-    return {"policies": viewer.policies, "menu": resources.menu(), "defaults": resources.defaults}
+    return {
+        "policies": list(dict.fromkeys([resources.defaults["policy"], *resources.policy_names()])),
+        "menu": resources.menu(),
+        "defaults": resources.defaults,
+        "schema": context_form(resources).model_json_schema(),
+    }
 
 
 def routes(viewer: Viewer) -> list[BaseRoute]:

@@ -14,7 +14,6 @@ _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([a-z_]+)\.js";[ \t]*\n?', r
 _EXPORT = re.compile(r"^export (?=(?:async function|function|class|const) (\w+))", re.MULTILINE)
 _OTHER_MODULE = re.compile(r"^(?:import|export)\b", re.MULTILINE)
 _STYLE = re.compile(r'[ \t]*<link rel="stylesheet" href="static/([a-z_]+\.css)">\n?')
-_PRELOAD = re.compile(r'[ \t]*<link rel="modulepreload"[^>]*>\n?')
 _SCRIPT = re.compile(r'[ \t]*<script type="module" src="static/([a-z_]+)\.js"></script>\n?')
 
 
@@ -36,7 +35,7 @@ def parts_of(static: Path) -> Parts:
 
 @lru_cache(maxsize=4)
 def _parts(static: Path, newest: int) -> Parts:
-    page = _PRELOAD.sub("", (static / "index.html").read_text(encoding="utf-8"))
+    page = (static / "index.html").read_text(encoding="utf-8")
     style = "\n".join((static / name).read_text(encoding="utf-8") for name in _STYLE.findall(page))
     entry = _SCRIPT.search(page)
     script = "" if entry is None else bundle(static, entry[1])

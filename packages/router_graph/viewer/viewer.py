@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from router_graph.errors import RouterError
 from router_graph.trajectories.records import RunRecord
 from router_graph.trajectories.shards import LogError
 from router_graph.viewer import schema
@@ -27,7 +25,6 @@ from router_graph.viewer.taking import keep
 from router_graph.viewer.under_way import UnderWay
 
 if TYPE_CHECKING:
-    from router_graph.resources import Resources
     from router_graph.settings_live import Router
 
 _logger = logging.getLogger(__name__)
@@ -56,17 +53,6 @@ class Viewer:
         """The folder in which `forks`, `labels` and `rewards` lie."""
         self.recording = Recording(self.log, self.beside, router)
         self.under_way = UnderWay(tell=self.index.tell)
-
-    @cached_property
-    def policies(self) -> list[str]:
-        """The names of those that this router can have decide, its own first."""
-        if self.router is None:
-            return []
-        from router_graph.policies.named import policy_names
-
-        resources = self.router.resources
-        names = [resources.defaults["policy"], *policy_names(resources.pool, list(resources.knowledge))]
-        return [one for one in dict.fromkeys(names) if _is_policy(resources, one)]
 
     def close(self) -> None:
         """Cancel what was begun here, and stop following the log."""
@@ -116,14 +102,6 @@ class Viewer:
             return f"data:image/png;base64,{base64.b64encode(picture(self.router, kb, doc_id)).decode()}"
         except Problem:
             return None
-
-
-def _is_policy(resources: Resources, name: str) -> bool:
-    try:
-        resources.policy(name)
-    except RouterError:  # as where it needs a model, and there is none
-        return False
-    return True
 
 
 def page_of_record(run: RunRecord, log: Path) -> str:
