@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
@@ -72,27 +71,26 @@ def view(
 
     polyroute runs view --runs runs
     """
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.responses import RedirectResponse
     from starlette.routing import Mount, Route
 
     from kb_tools import terminal
-    from mote_backend.serving.guard import LOOPBACK, is_loopback
+    from mote_backend.errors import InputError
+    from mote_backend.serving.listening import address_of, hosts_of, listening, run
     from router_graph.trajectories.shards import LogError
     from router_graph.viewer.app import viewer_app
 
     token = os.environ.get(TOKEN_VARIABLE) or None
-    if not is_loopback(host) and token is None:
-        raise LogError(
-            f"{host} is reachable for other machines, and runs hold what people asked; set a token in "
-            f"{TOKEN_VARIABLE}, or listen on 127.0.0.1."
-        )
     if folder is not None and not folder.exists():
         raise LogError(f"There is no {folder}; give the folder that runs are recorded in, as in --runs runs.")
-    hosts = LOOPBACK | {host.strip("[]").lower()} if is_loopback(host) else None
+    mend = f"runs hold what people asked: set a token in {TOKEN_VARIABLE}, or listen on 127.0.0.1."
     with contextlib.ExitStack() as opened:
-        listener = opened.enter_context(_listening(host, port))
+        try:
+            hosts = hosts_of(host, token, mend=mend)
+            listener = opened.enter_context(listening(host, port))
+        except InputError as error:
+            raise LogError(str(error)) from None
         router = _router(config, {"knowledge": knowledge, "pool": pool}, folder, opened)
         log = folder or _log_of(router)
         pages = viewer_app(log, router=router, mote=mote or log.absolute().parent, token=token, hosts=hosts)
@@ -100,16 +98,12 @@ def view(
         app = Starlette(
             routes=[Mount("/app", pages), Route("/", lambda _: RedirectResponse("/app/"))], lifespan=_both(pages)
         )
-        port = listener.getsockname()[1]
-        bare = host.strip("[]")
-        address = f"http://{f'[{bare}]' if ':' in bare else bare}:{port}/app/"
+        address = f"{address_of(host, listener)}/app/"
         address += f"#token={quote(token, safe='')}" if token else ""
         terminal.note(f"The runs of {log} are at {address} (Ctrl-C ends it).")
         if browser and _has_windows():
             webbrowser.open(address)
-        uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
-        ).run(sockets=[listener])
+        run(app, listener)
 
 
 def write_page(run: RunRecord, folder: Path, path: Path, *, overwrite: bool) -> None:
@@ -172,15 +166,3 @@ def _both(pages: Starlette) -> Any:
             yield
 
     return lifespan
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    from router_graph.trajectories.shards import LogError
-
-    host = host.strip("[]")
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise LogError(
-            f"Port {port} of {host} cannot be had ({os.strerror(error.errno or 0)}); give another."
-        ) from None

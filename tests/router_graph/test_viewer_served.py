@@ -138,7 +138,7 @@ def test_the_command_serves_the_folder_and_ends_quietly(tmp_path: Path):
     ("words", "sentence"),
     [
         (["-r", "nowhere"], "There is no nowhere; give the folder that runs are recorded in, as in --runs runs."),
-        (["--host", "0.0.0.0"], "0.0.0.0 is reachable for other machines, and runs hold what people asked;"),
+        (["--host", "0.0.0.0"], "0.0.0.0 is reachable for other machines; runs hold what people asked:"),
         (["--port", "TAKEN"], "Port TAKEN of 127.0.0.1 cannot be had (Address already in use); give another."),
         (["-c", "nothing.yaml"], "nothing.yaml"),
         (["--kb", "none", "--pool", "nothing.yaml"], "nothing.yaml: there is no such file"),

@@ -42,6 +42,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 def address_of(host: str, listener: socket.socket) -> str:
     """How a client on this machine, or one that knows the host, calls the server: http://host:port."""
+    host = host.strip("[]")
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
