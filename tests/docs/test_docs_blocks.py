@@ -30,6 +30,9 @@ from support.model_server import ModelServer
 PORTS = ("8000", "8010", "8100", "8200", "8300")
 """What pages call a port: each test has its own."""
 
+SPLIT = {"README.md": "Switchable experts"}
+"""Where a page is cut, so that no test takes long: its second part begins with what the first one begins with."""
+
 
 def test_what_is_not_run_is_listed_and_counted_and_no_exception_is_idle() -> None:
     count, whole = Counter[str](), 0
@@ -81,15 +84,25 @@ def shell(tmp_path: Path, commands: Path, provider: ModelServer, monkeypatch: py
     made.close()
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if any(True for _ in blocks(page))])
-def test_blocks_of_page_run(page: str, shell: Shell, provider: ModelServer) -> None:
+def _parts() -> Iterator[Any]:
+    """Pages with blocks, each with the lines of a test; a long one has two tests."""
+    for page in pages():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        middle = text[: text.index(f"\n## {SPLIT[page]}\n")].count("\n") if page in SPLIT else text.count("\n")
+        for n, lines in enumerate((range(middle), range(middle, text.count("\n") + 1))):
+            if any(block.line in lines for block in blocks(page)):
+                yield pytest.param(page, lines, id=f"{page}-{n + 1}" if page in SPLIT else page)
+
+
+@pytest.mark.parametrize(("page", "lines"), _parts())
+def test_blocks_of_page_run(page: str, lines: range, shell: Shell, provider: ModelServer) -> None:
     def command(line: str) -> str:
         return shell.run(Block(page, 0, "shell", line))
 
     ports = {port: free_port() for port in PORTS}
     with PAGES.get(page, nothing)(Before(shell.folder, provider, command, ports)) as given:
         namespace: dict[str, Any] = {}
-        for block in blocks(page):
+        for block in (block for block in blocks(page) if block.line in lines):
             text = block.text
             for named, free in ports.items():
                 text = text.replace(f":{named}", f":{free}").replace(f"--port {named}", f"--port {free}")
