@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -30,6 +31,14 @@ settings.register_profile("polyroute", deadline=None)
 settings.load_profile("polyroute")
 
 DATA = Path(os.environ.get("POLYROUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_imported_is_not_searched_for_garbage() -> None:
+    # Each training has Python collect its garbage, which takes half a second among the objects of torch and of all
+    # tests; what lives when a file begins lives to the end.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
