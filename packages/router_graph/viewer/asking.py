@@ -48,26 +48,26 @@ async def fork(viewer: Viewer, run: str, step: Any, action: Any) -> dict[str, An
     earlier = (one for record_ in record.steps if record_.number < step for one in _came(record_.step))
     wanted = action_of(action, has_evidence=any(came["hits"] for came in earlier))
     name = fork_id(record, step, wanted)
-    known = await run_in_threadpool(_known, viewer, name)
-    if (going := viewer.under_way.find(name)) is not None:
-        await going.begun
-    if known or going is not None:
-        return {"run": name, "cached": True}
-    with _told():
-        recorder = await run_in_threadpool(viewer.recording.of_forks)
-        graph = build_fork_graph(router.resources, record, step, wanted).compile(checkpointer=_saver(router))
-        config = config_of(record, step, wanted, {"callbacks": [recorder]})
-        return {"run": await viewer.under_way.begin(graph, input_of(record), config, run=name), "cached": False}
+    async with viewer.under_way.one_by_one:
+        known = await run_in_threadpool(_known, viewer, name)
+        if known or viewer.under_way.find(name) is not None:
+            return {"run": name, "cached": True}
+        with _told():
+            recorder = await run_in_threadpool(viewer.recording.of_forks)
+            graph = build_fork_graph(router.resources, record, step, wanted).compile(checkpointer=_saver(router))
+            config = config_of(record, step, wanted, {"callbacks": [recorder]})
+            return {"run": await viewer.under_way.begin(graph, input_of(record), config, run=name), "cached": False}
 
 
 async def resume(viewer: Viewer, run: str, approve: Any, reason: Any, interrupt: Any) -> dict[str, Any]:
     """Tell a run that waits what a person says; without `interrupt` to all that it asks. Raises `Problem`."""
     if not isinstance(approve, bool) or not isinstance(reason, str) or not isinstance(interrupt, str | None):
         raise Problem(400, "approve is true or false, and reason a text; interrupt is one of those of the run, if any.")
-    going = viewer.under_way.find(run) or await _kept(viewer, run)
-    if going is None:
-        raise Problem(409, "This run does not wait for anybody, or nobody has kept its thread.")
-    viewer.under_way.resume(run, going, {"approve": approve, "reason": reason}, interrupt)
+    async with viewer.under_way.one_by_one:
+        going = viewer.under_way.find(run) or await _kept(viewer, run)
+        if going is None:
+            raise Problem(409, "This run does not wait for anybody, or nobody has kept its thread.")
+        viewer.under_way.resume(run, going, {"approve": approve, "reason": reason}, interrupt)
     return {"run": run}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,36 @@ async def test_what_cannot_begin_raises_and_is_forgotten():
     with pytest.raises(SettingsError, match="no policy"):
         await under_way.begin(create_router([Shelf("s")]), {"question": "x"}, {}, context={"policy": "nobody"})
     assert under_way.running == []
+
+
+def test_the_same_fork_asked_for_by_several_at_once_is_made_once(server: ViewerServer, asked: str, house: Path):
+    def fork(_: int) -> dict:
+        return server.post(f"runs/{asked}/fork", step=1, action={**SKY, "query": "who is at the sky at once"})
+
+    with ThreadPoolExecutor(6) as at_once:
+        made = list(at_once.map(fork, range(6)))
+    assert len({one["run"] for one in made}) == 1 and [one["cached"] for one in made].count(False) == 1
+    run = made[0]["run"]
+    server.ended(run)
+    lines = [line for one in (house / "runs" / "forks").rglob("*.jsonl") for line in one.read_text().splitlines()]
+    assert sum(f'"run":"{run}"' in line and '"kind":"began"' in line for line in lines) == 1
+
+
+def test_two_who_agree_at_once_to_what_a_kept_thread_asks_pay_once(house: Path, tmp_path: Path):
+    (house / "twice.yaml").write_text(
+        f"knowledge: kb\npool: none\nruns: {tmp_path}/runs\ncheckpoints: {tmp_path}/t.db\n"
+    )
+    context = {"only": ["kb:hostile"], "ask_above_usd": 0.001, "max_steps": 1}
+    with load_router(house / "twice.yaml") as elsewhere:
+        config = {"configurable": {"thread_id": "t"}}
+        asyncio.run(elsewhere.graph.ainvoke({"question": ABOUT_THE_SKY}, config, context=context))
+    with (
+        load_router(house / "twice.yaml") as router,
+        ViewerServer(tmp_path / "runs", cache=tmp_path / "index.sqlite", router=router) as server,
+    ):
+        until(lambda: server.get("runs")["total"] == 1)
+        run = server.get("runs")["runs"][0]["id"]
+        with ThreadPoolExecutor(4) as at_once:
+            said = list(at_once.map(lambda _: server.client.post(f"runs/{run}/resume", json={"approve": True}), "1234"))
+        assert sorted(one.status_code for one in said) == [200, 409, 409, 409]
+        assert server.ended(run)["row"]["usd"] == pytest.approx(0.01)
