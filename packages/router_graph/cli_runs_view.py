@@ -72,14 +72,17 @@ def view(
     polyroute runs view --runs runs
     """
     from starlette.applications import Starlette
+    from starlette.middleware import Middleware
     from starlette.responses import RedirectResponse
     from starlette.routing import Mount, Route
 
     from kb_tools import terminal
     from mote_backend.errors import InputError
+    from mote_backend.serving.guard import Guard
     from mote_backend.serving.listening import address_of, hosts_of, listening, run
     from router_graph.trajectories.shards import LogError
     from router_graph.viewer.app import viewer_app
+    from router_graph.viewer.borders import Headers
 
     token = os.environ.get(TOKEN_VARIABLE) or None
     if folder is not None and not folder.exists():
@@ -96,7 +99,9 @@ def view(
         pages = viewer_app(log, router=router, mote=mote or log.absolute().parent, token=token, hosts=hosts)
         opened.callback(pages.state.viewer.close)
         app = Starlette(
-            routes=[Mount("/app", pages), Route("/", lambda _: RedirectResponse("/app/"))], lifespan=_both(pages)
+            routes=[Mount("/app", pages), Route("/", lambda _: RedirectResponse("/app/"))],
+            middleware=[Middleware(Headers), Middleware(Guard, token=None, hosts=hosts, origins=(), own_pages=True)],
+            lifespan=_both(pages),
         )
         address = f"{address_of(host, listener)}/app/"
         address += f"#token={quote(token, safe='')}" if token else ""

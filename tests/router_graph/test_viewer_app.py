@@ -219,6 +219,9 @@ def test_what_changes_something_must_be_json(client: TestClient):
     reply = client.put("/api/views/x", content=b"{", headers={"Content-Type": "application/json"})
     assert reply.status_code == 400
     assert client.put("/api/views/x", json={"filter": "x" * 2_000_000}).status_code == 413
+    pieces = (b"x" * 100_000 for _ in range(20))  # whose length no header tells
+    headers = {"Content-Type": "application/json"}
+    assert client.put("/api/views/x", content=pieces, headers=headers).status_code == 413
     assert client.get("/api/views").json() == []
 
 

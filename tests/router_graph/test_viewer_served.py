@@ -113,6 +113,7 @@ def test_the_command_serves_the_folder_and_ends_quietly(tmp_path: Path):
     connection = HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
     for path, headers, status in [
         ("/", {}, 307),
+        ("/nothing", {}, 404),
         ("/app/", {}, 200),
         ("/app/api/runs", {}, 401),
         ("/app/api/runs", {"Authorization": "Bearer a token/of mine"}, 200),
@@ -121,6 +122,7 @@ def test_the_command_serves_the_folder_and_ends_quietly(tmp_path: Path):
         reply = connection.getresponse()
         body = reply.read()
         assert reply.status == status, body
+        assert reply.headers["content-security-policy"].startswith("default-src 'none'")
     assert json.loads(body)["total"] == 1
     connection.close()
     live = HTTPConnection("127.0.0.1", int(found[1]), timeout=10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -12,10 +11,10 @@ from starlette.routing import BaseRoute, Route
 
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import saved_views
+from router_graph.viewer.bodies import body_of
 from router_graph.viewer.heat_maps import heat_map, tables_in
 from router_graph.viewer.live import events, leave_in_time
 from router_graph.viewer.pictures import picture
-from router_graph.viewer.problems import Problem
 from router_graph.viewer.viewer import Viewer
 
 
@@ -41,7 +40,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
         if request.method == "DELETE":
             await run_in_threadpool(saved_views.forget, viewer.beside, name)
             return Response(status_code=204)
-        given = _given(await request.body())
+        given = await body_of(request, ("name", "filter", "sort"))
         return _json(await run_in_threadpool(saved_views.keep, viewer.beside, name, given))
 
     def tables(_: Request) -> Response:
@@ -67,10 +66,3 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
 
 def _json(value: Any) -> Response:
     return Response(as_json(value), media_type="application/json")
-
-
-def _given(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"The request is no JSON ({error}).") from None

@@ -56,7 +56,7 @@ class UnderWay:
         self._going: dict[str, Going] = {}
         """By the run's id; of a run that has not begun, by one that is made up, or the one that it will have."""
         self.one_by_one = asyncio.Lock()
-        """Held from looking whether somebody has begun a run, or answered it, until that is done: so it is paid once."""
+        """Held from looking whether a run was begun, or answered, until that is done: so it is paid once."""
 
     @property
     def waiting(self) -> dict[str, list[dict[str, Any]]]:
