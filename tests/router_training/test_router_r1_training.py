@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +36,8 @@ from router_training.world.poor import Poor
 from router_training.world.world import World
 from support.episode_process import train
 from support.offline_samples import weights_of
+from support.ranks import forked
 
-SUPPORT = Path(__file__).parents[1]
 WORLD = World(subjects={"atlas": ("moons",), "prices": ("price",), "people": ("birth",)})
 SPOKEN = Spoken(name="small", protocol="brief", max_tokens=16)
 STEPPED = {"learning_rate": 1e-3, "use_cpu": True}
@@ -234,21 +230,7 @@ def test_what_pays_is_done_more_often(runs: list[RunRecord], start: Path, tmp_pa
 @pytest.mark.timeout(240)  # three processes, which load torch each
 def test_two_processes_do_what_one_does(log: Path, runs: list[RunRecord], start: Path, tmp_path: Path) -> None:
     whole = train(log, start, tmp_path / "one", 2, "mixed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    outcome = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"),
-            *(SUPPORT / "support" / "episode_process.py", log, start, tmp_path / "two", "1", "mixed"),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *filter(None, sys.path)])},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    forked(lambda: train(log, start, tmp_path / "two", 1, "mixed"), tmp_path / "said")
     before, one, two = (weights_of(folder) for folder in (start, whole, tmp_path / "two"))
     moved = max(float((one[name] - each).abs().max()) for name, each in before.items())
     apart = max(float((one[name] - each).abs().max()) for name, each in two.items())

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,9 +11,8 @@ from router_training.world.model import small_model
 from router_training.world.world import World
 from support.offline_samples import weights_of
 from support.online_process import SAMPLES, train
+from support.ranks import forked
 from support.world_logs import world_log
-
-TESTS = Path(__file__).parents[1]
 
 
 def told(folder: Path, process: int) -> dict:
@@ -32,19 +27,7 @@ def losses(folder: Path) -> list[tuple[float, float]]:
 def test_two_processes_do_what_one_does_with_twice_the_groups(tmp_path: Path) -> None:
     runs = world_log(tmp_path / "log", questions=10, times=1)
     alone = train(tmp_path / "one", tmp_path / "log", 4)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told_it = [str(TESTS / "support" / "online_process.py"), str(tmp_path / "two"), str(tmp_path / "log"), "2"]
-    outcome = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}", *told_it],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    forked(lambda: train(tmp_path / "two", tmp_path / "log", 2), tmp_path / "said")
     both = tmp_path / "two"
 
     first, second = (Counter(told(both, rank)["asked"]) for rank in (0, 1))

@@ -1,8 +1,7 @@
-"""One process of several that train on episodes: `torchrun ... episode_process.py LOG START OUT GROUPS CREDIT`."""
+"""What one process trains on episodes, alone or as one of several; see `ranks`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from router_graph.trajectories.reader import read_runs
@@ -36,7 +35,3 @@ def train(log: Path, start: Path, out: Path, groups: int, credit: str) -> Path:
     )
     world = World(subjects={"atlas": ("moons",), "prices": ("price",), "people": ("birth",)})
     return train_router_r1(runs, rewards, config, start, None, out, graphs=playing(world))
-
-
-if __name__ == "__main__":
-    train(*map(Path, sys.argv[1:4]), int(sys.argv[4]), sys.argv[5])

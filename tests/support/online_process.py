@@ -1,4 +1,4 @@
-"""One process of several that train by step-grpo: `torchrun ... online_process.py FOLDER LOG GROUPS`.
+"""What one process trains by step-grpo, alone or as one of several; see `ranks`.
 
 Replies are drawn by the prompt alone, and worth something whatever they say, so that one process and two see the same.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -90,7 +89,3 @@ def train(folder: Path, log: Path, groups: int) -> Path:
     told = {"asked": judge.asked, "collected": collected}
     (folder / f"process-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(told))
     return made
-
-
-if __name__ == "__main__":
-    train(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
