@@ -214,6 +214,14 @@ def test_a_run_that_is_not_there_is_said_in_a_sentence(place: Place):
         expect(page.locator(".problem")).to_be_visible()
 
 
+def test_an_address_that_names_no_page_shows_the_runs(place: Place):
+    with watched(place.browser, place.address) as page:
+        for name in ("constructor", "__proto__", "nothing"):
+            page.goto(f"{place.address}#/{name}")
+            expect(rows(page).first).to_be_visible()
+            page.goto("about:blank")
+
+
 def test_a_saved_view_comes_back_with_its_filter(page: Page, place: Place):
     page.goto(f"{place.address}#/runs?filter=policy%3Aguide&sort=usd")
     page.get_by_role("button", name="Save view").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -127,6 +128,16 @@ def test_another_viewer_of_the_log_sees_the_same_and_a_second_opening_reads_noth
     again = Watched(log, cache)
     assert len(again.rows()) == 2 and again.index.damaged == 0
     again.index.close()
+
+
+def test_an_index_that_somebody_takes_away_is_told_and_made_again(watched: Watched, tmp_path: Path, log: Path):
+    write(log, whole_run("a"))
+    assert set(watched.rows()) == {"a"}
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(LogError, match="just now; load the page again"), watched.index.read():
+        pass
+    watched.index.wake(10)  # notices, and makes it again
+    assert set(watched.rows()) == {"a"}
 
 
 def test_a_damaged_or_older_index_is_made_again(tmp_path: Path, log: Path):

@@ -31,6 +31,8 @@ TICK_S = 0.3
 """How often the files are looked at while somebody listens."""
 _TORN_AFTER_S = 60.0
 """A last line without its end is torn where its shard has not grown for so long; before, it is being written."""
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""What is wrong with an index while another viewer, or whoever empties caches, takes it away; it is made again."""
 
 Changed = Callable[[set[str]], None]
 
@@ -85,6 +87,8 @@ class Index:
                 db.execute("PRAGMA query_only=ON")
                 yield db
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+                raise LogError("The index of this log cannot be read just now; load the page again.") from error
             if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
                 raise
             self._again()

@@ -2,7 +2,7 @@
 
 const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "open", "tabIndex", "selected", "htmlFor"]);
 const OURS = /^(#|api\/)/;
-const PICTURE = /^(data:image\/(png|jpeg|gif|webp|bmp);base64,|api\/)/;
+const PICTURE = /^(data:image\/(png|jpeg|gif|webp|bmp);base64,|api\/images\/[^/?#\\]+\/[^/?#\\]+$)/;
 
 /**
  * An element. `props`: attributes; `on`: listeners by event; `style`: CSS properties, set through the CSSOM, as the

@@ -58,7 +58,8 @@ async function start() {
 /** The page of the address; the same page only takes in what changed, so that it keeps its place. */
 function show() {
   const at = here();
-  const name = at.page === "compare" && at.parts.length === 2 ? "versus" : at.page in PAGES ? at.page : "runs";
+  const known = Object.hasOwn(PAGES, at.page) ? at.page : "runs"; // "constructor" is no page
+  const name = known === "compare" && at.parts.length === 2 ? "versus" : known;
   const key = name === "run" ? `run/${at.parts[0]}` : name === "versus" ? `versus/${at.parts.join("/")}` : name;
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   if (shown?.key !== key) {
