@@ -11,7 +11,7 @@ from router_graph.actions import Action, RouteToKB, action_from_dict
 from router_graph.evidence.rows import rows_of
 from router_graph.state import Hit
 from router_graph.trajectories.records import Call, RunRecord, StepRecord
-from router_graph.viewer.gauges import gauge_at_end, gauge_before
+from router_graph.viewer.gauges import gauge_at_end, gauges_before
 from router_graph.viewer.summary import forked_from, gold_of
 
 ImageOf = Callable[[str, str], str | None]
@@ -44,7 +44,8 @@ def details_of(run: RunRecord, row: Mapping[str, Any], db: sqlite3.Connection, i
         else None,
         "gauge": gauge_at_end(run),
         "steps": [
-            _step(run, one, image_of, rewards.get(one.number, []), labels.get(one.number, [])) for one in run.steps
+            _step(run, one, image_of, rewards.get(one.number, []), labels.get(one.number, [])) | {"gauge": gauge}
+            for one, gauge in zip(run.steps, gauges_before(run), strict=True)
         ],
         "calls": [_call(one) for one in run.calls],
         "rewards": rewards.get(0, []),
@@ -86,7 +87,6 @@ def _step(
         "shadow": step.get("shadow"),
         "rewards": rewards,
         "labels": labels,
-        "gauge": gauge_before(run, record.number),
         "prompt": _prompt(record.call),
         "call": None if record.call is None else _call(record.call),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from router_graph.limits import BEFORE, elapsed_s
@@ -13,22 +13,50 @@ _NOTHING = 1e-12
 """USD below which a difference is one of rounding."""
 
 
-def gauge_before(run: RunRecord, number: int) -> dict[str, Any]:
-    """Before the step of this number decided: `left` is what the policy was told."""
-    steps = [one.step for one in run.steps]
-    place = next(n for n, one in enumerate(steps) if one["number"] == number)
-    return _gauge(run, steps[:place], steps[place]["decision"]["left"])
+def gauges_before(run: RunRecord) -> list[dict[str, Any]]:
+    """Of each step, as it stood before the step decided: `left` is what the policy was told."""
+    spent, gauges = _Spent(), []
+    for one in run.steps:
+        gauges.append(_gauge(run, spent, one.step["decision"]["left"]))
+        spent = spent.with_step(one.step)
+    return gauges
 
 
 def gauge_at_end(run: RunRecord) -> dict[str, Any]:
     """After the last step, with what the answer took. Nothing is kept back any more."""
-    return _gauge(run, [one.step for one in run.steps], None)
+    spent = _Spent()
+    for one in run.steps:
+        spent = spent.with_step(one.step)
+    return _gauge(run, spent, None)
 
 
-def _gauge(run: RunRecord, steps: Sequence[Step], left: Left | None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """What steps took, summed up as one goes along: a run may have a thousand."""
+
+    steps: int = 0
+    policy_usd: float = 0
+    policy_tokens: int = 0
+    routes_usd: float = 0
+    routes_tokens: int = 0
+    seconds: float = 0.0
+
+    def with_step(self, step: Step) -> _Spent:
+        decision, seen = step["decision"], list(step.get("observations", {}).values())
+        return _Spent(
+            self.steps + 1,
+            self.policy_usd + decision["usd"],
+            self.policy_tokens + decision["tokens"],
+            self.routes_usd + sum(one["usd"] for one in seen),
+            self.routes_tokens + sum(one["tokens"] for one in seen),
+            self.seconds + elapsed_s([step]),
+        )
+
+
+def _gauge(run: RunRecord, so_far: _Spent, left: Left | None) -> dict[str, Any]:
     limit, tokens = run.settings.get("usd"), run.settings.get("tokens")
-    policy = {name: sum(one["decision"][name] for one in steps) for name in ("usd", "tokens")}
-    routes = {name: sum(seen[name] for one in steps for seen in _seen(one)) for name in ("usd", "tokens")}
+    policy = {"usd": so_far.policy_usd, "tokens": so_far.policy_tokens}
+    routes = {"usd": so_far.routes_usd, "tokens": so_far.routes_tokens}
     spent = {name: policy[name] + routes[name] for name in policy}
     before = run.settings.get(BEFORE) or {"usd": 0.0, "tokens": 0}  # of a fork, whose bill is of what it paid itself
     answer_usd = 0.0
@@ -58,8 +86,8 @@ def _gauge(run: RunRecord, steps: Sequence[Step], left: Left | None) -> dict[str
             "routes": routes["tokens"],
             "left": left.get("tokens") if left is not None else None if tokens is None else tokens - spent["tokens"],
         },
-        "steps": {"limit": run.settings.get("max_steps"), "taken": len(steps)},
-        "seconds": {"limit": run.settings.get("seconds"), "spent": elapsed_s(steps)},
+        "steps": {"limit": run.settings.get("max_steps"), "taken": so_far.steps},
+        "seconds": {"limit": run.settings.get("seconds"), "spent": so_far.seconds},
     }
 
 
@@ -69,10 +97,6 @@ def _kept(run: RunRecord, limit: float | None) -> float:
         return 0.0
     left = run.steps[0].step["decision"]["left"]["usd"]
     return 0.0 if left is None or run.steps[0].number != 1 else _above_zero(limit - left)
-
-
-def _seen(step: Step) -> Sequence[Mapping[str, Any]]:
-    return list(step.get("observations", {}).values())
 
 
 def _above_zero(usd: float) -> float:
