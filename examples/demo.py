@@ -87,7 +87,7 @@ def print_next(folder: Path) -> None:
     where, runs = shlex.quote(near(folder)), shlex.quote(near(runs_beside(folder)))
     console.print(f"\n{HONESTLY}\n", Rule("Paste next", style="dim", align="left"), sep="\n")
     for line in (
-        f"{polyroute} runs view --runs {runs}",
+        f"{polyroute} runs view --runs {runs} --kb {where}",
         f'{polyroute} ask --kb {where} --why "Which storm is on the planet with the largest mass?"',
         f'{polyroute} ask --kb {where} --policy openai/gpt-4o-mini "Which planet would float on water?"',
         f'{polyroute} kb search --folder {where} articles "an ocean under the ice"',
@@ -96,7 +96,7 @@ def print_next(folder: Path) -> None:
         "make dev",
     ):
         console.print(line, style="green", soft_wrap=True)
-    console.print("\nThe first shows these runs in the browser, step by step. More to run: examples/README.md")
+    console.print("\nThe first shows these runs in the browser, and asks more there. More to run: examples/README.md")
 
 
 def near(path: str | Path) -> str:

@@ -16,6 +16,7 @@ from router_graph.cli_pool import DEFAULT_FILE as POOL_FILE
 from router_graph.cli_runs import DEFAULT_FOLDER as RUNS_FOLDER
 
 _DEMO_FOLDER = ".demo/kb"
+_DEMO_RUNS = ".demo/runs"
 _ARTICLES = "examples/knowledge/articles"
 _QUESTION = "Which spacecraft first orbited the planet with the lowest density?"
 _NAMED = 4
@@ -44,12 +45,13 @@ def _here() -> Iterator[str]:
         yield f"{POOL_FILE}: {_listed(names) or 'no models'}"
         yield "  polyroute pool list"
     runs = _word((settings or {}).get("runs") or RUNS_FOLDER)
-    if shards := list(Path(runs).glob("[0-9]*-*/*.jsonl")):
-        days = sorted({one.parent.name for one in shards})
-        yield f"{runs}: runs that were recorded, the last on {days[-1]}"
-        where = "" if runs == RUNS_FOLDER else f" -r {shlex.quote(runs)}"
-        yield f"  polyroute runs view{where}"
-        yield f"  polyroute train handbook {shlex.quote(runs)}"
+    for folder in dict.fromkeys((runs, _DEMO_RUNS)):
+        if days := sorted({one.parent.name for one in Path(folder).glob("[0-9]*-*/*.jsonl")}):
+            yield f"{folder}: runs that were recorded, the last on {days[-1]}"
+            where = "" if folder == RUNS_FOLDER else f" -r {shlex.quote(folder)}"
+            yield f"  polyroute runs view{where}{f' -C {_DEMO_FOLDER}' if folder == _DEMO_RUNS else ''}"
+            yield f"  polyroute train handbook {shlex.quote(folder)}"
+            return
 
 
 def _first_steps() -> Iterator[str]:

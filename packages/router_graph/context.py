@@ -48,7 +48,7 @@ class RouterContext(Settings):
     k: int | None = Field(default=None, ge=1, le=100)
     """Documents of a search, where the policy does not say."""
     only: list[Key] | None = None
-    """The options that may be chosen in this turn; all, if None."""
+    """The options that may be chosen in this turn; all, if left out."""
     exclude: list[Key] = Field(default_factory=list)
     """Options that may not be chosen in this turn."""
     route: Key | None = None

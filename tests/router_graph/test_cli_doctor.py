@@ -277,3 +277,10 @@ def test_what_is_no_address_is_not_reachable(url: str):
 def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def test_the_demos_knowledge_bases_are_pointed_at_where_there_are_no_others(shelf: Path):
+    Path(".demo").mkdir()
+    Path(".demo/kb").symlink_to(shelf)
+    remedies = [one["remedy"] for one in found("--offline") if ".demo/kb" in one["what"]]
+    assert remedies == ["POLYROUTE_KB=.demo/kb polyroute doctor"]

@@ -61,6 +61,15 @@ def test_what_is_here_is_told_with_what_comes_next(tmp_path: Path):
     }
 
 
+def test_what_the_demo_left_is_told_where_there_is_nothing_else(tmp_path: Path):
+    make_shelf(tmp_path / ".demo/kb")
+    write(tmp_path / ".demo/runs", whole_run("a"))
+    said = start()
+    assert "Knowledge bases in .demo/kb" in said and "polyroute runs view -r .demo/runs -C .demo/kb" in said
+    write(tmp_path / "runs", whole_run("b"))
+    assert ".demo/runs" not in start()
+
+
 def test_it_names_no_command_that_there_is_not(tmp_path: Path):
     make_shelf(tmp_path / "polyroute-kb")
     write(tmp_path / "runs", whole_run("a"))

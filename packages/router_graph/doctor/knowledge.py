@@ -11,6 +11,7 @@ from kb_tools.errors import KBError, KBFormatError, MissingExtraError
 from router_graph.doctor.finding import Finding, ok, problem, warning
 from router_graph.doctor.servers import reachable
 
+_DEMO = ".demo/kb"
 _MOST = 20
 """Knowledge bases that are opened; those of a folder beyond are counted."""
 
@@ -36,6 +37,8 @@ def knowledge(location: str | Path | None, *, only: list[str] | None, offline: b
             return
         if not (folder / "chroma.sqlite3").exists():
             yield warning(f"No knowledge bases in {where} yet", f"polyroute kb add NAME PATH{option}")
+            if (Path(_DEMO) / "chroma.sqlite3").exists():
+                yield ok(f"Those of make demo are in {_DEMO}", f"POLYROUTE_KB={_DEMO} polyroute doctor")
             return
         if not os.access(folder, os.W_OK):
             yield warning(

@@ -13,8 +13,10 @@ export function forkDialog(run, step, can) {
       h(
         "p",
         null,
-        "A fork goes on with a router, and this viewer has none: start it with a settings file, as in ",
-        h("code", null, "polyroute runs view -c router.yaml"),
+        "A fork goes on with somebody to ask. Start the viewer with your knowledge bases, as in ",
+        h("code", null, "polyroute runs view -C FOLDER"),
+        ", or with a settings file: ",
+        h("code", null, "-c router.yaml"),
         ".",
       ),
     );

@@ -32,8 +32,8 @@ export function askPage({ about }) {
   const nobody = h(
     "div",
     { class: "empty-state" },
-    h("p", null, "Asking takes a router, and this viewer has none: start it with a settings file."),
-    h("pre", { tabIndex: 0, "data-scrolls": "" }, "polyroute runs view -c router.yaml"),
+    h("p", null, "Asking takes somebody to ask. Start the viewer with your knowledge bases, or with a settings file:"),
+    h("pre", { tabIndex: 0, "data-scrolls": "" }, "polyroute runs view -C FOLDER\npolyroute runs view -c router.yaml"),
   );
   const element = h(
     "div",

@@ -209,7 +209,7 @@ export function runsPage({ about }) {
     const arrow = h("span", { "aria-hidden": "true" }, sorted ? (down ? " ↓" : " ↑") : "");
     return h(
       "span",
-      { role: "columnheader", class: column.class, "aria-sort": direction },
+      { role: "columnheader", class: column.class, title: column.hint, "aria-sort": direction },
       column.sort
         ? h(
             "button",

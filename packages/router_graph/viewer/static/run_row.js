@@ -4,9 +4,15 @@ import { place } from "./address.js";
 import { h, spoken } from "./dom.js";
 import { count, exactly, firstLine, NOTHING, seconds, signed, stopShort, usd, when } from "./format.js";
 
-/** The columns: name in the API for sorting (null: not sortable), heading, class, and what stands in a cell. */
+/** The columns: name in the API for sorting (null: not sortable), heading, what it means, class, and what stands in a cell. */
 export const COLUMNS = [
-  { sort: null, heading: "Right", class: "mark", cell: (run) => verdict(run) },
+  {
+    sort: null,
+    heading: "Right",
+    hint: "Whether the answer is right, where that is known",
+    class: "mark",
+    cell: (run) => verdict(run),
+  },
   { sort: "question", heading: "Question", class: "question", cell: (run) => questionLink(run) },
   {
     sort: null,
@@ -14,16 +20,41 @@ export const COLUMNS = [
     class: "answer",
     cell: (run) => firstLine(run.answer) || (run.status === "open" ? "…" : NOTHING),
   },
-  { sort: null, heading: "Way", class: "way", cell: (run) => way(run.path) },
-  { sort: null, heading: "Ended", class: "stop", cell: (run) => stopShort(run) },
-  { sort: "policy", heading: "Policy", class: "policy", cell: (run) => run.policy || NOTHING },
-  { sort: "steps", heading: "Steps", class: "steps number", cell: (run) => count(run.steps) },
-  { sort: "usd", heading: "USD", class: "usd number", cell: (run) => usd(run.usd) },
-  { sort: "tokens", heading: "Tokens", class: "tokens number", cell: (run) => count(run.tokens) },
-  { sort: "seconds", heading: "Time", class: "seconds number", cell: (run) => seconds(run.seconds) },
+  { sort: null, heading: "Way", hint: "Where it asked, in order", class: "way", cell: (run) => way(run.path) },
+  { sort: null, heading: "Ended", hint: "Why it stopped", class: "stop", cell: (run) => stopShort(run) },
+  { sort: "policy", heading: "Policy", hint: "Who decided", class: "policy", cell: (run) => run.policy || NOTHING },
+  {
+    sort: "steps",
+    heading: "Steps",
+    hint: "How often the policy decided",
+    class: "steps number",
+    cell: (run) => count(run.steps),
+  },
+  {
+    sort: "usd",
+    heading: "USD",
+    hint: "What it cost, the policy included",
+    class: "usd number",
+    cell: (run) => usd(run.usd),
+  },
+  {
+    sort: "tokens",
+    heading: "Tokens",
+    hint: "Of all models, in and out",
+    class: "tokens number",
+    cell: (run) => count(run.tokens),
+  },
+  {
+    sort: "seconds",
+    heading: "Time",
+    hint: "From its beginning to its end",
+    class: "seconds number",
+    cell: (run) => seconds(run.seconds),
+  },
   {
     sort: "reward",
     heading: "Reward",
+    hint: "The reward that was computed last, by polyroute train reward",
     class: "reward number",
     cell: (run) => (run.reward === null ? NOTHING : signed(run.reward)),
   },

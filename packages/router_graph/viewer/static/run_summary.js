@@ -20,7 +20,7 @@ export function runSummary(run, { fixed }) {
     h(
       "p",
       { class: "verdicts" },
-      verdict(row),
+      row.status === "ended" && typeof row.right !== "boolean" ? null : verdict(row),
       h(
         "span",
         null,

@@ -23,9 +23,11 @@ export function kindOfStep(step) {
   return asked?.kind ?? step.actions[0]?.kind ?? "malformed";
 }
 
-/** The chance with which this was done: the propensity, else the chosen option's probability; null if unknown. */
+/** The chance with which this was done: the propensity, else the chosen option's probability; null if unknown, or if a
+ * policy that scores no options had no choice but this. */
 export function chanceOf(step) {
-  if (typeof step.propensity === "number") return step.propensity;
+  const scored = (step.options ?? []).some((option) => typeof option.probability === "number");
+  if (typeof step.propensity === "number") return step.propensity < 1 || scored ? step.propensity : null;
   const chosen = (step.options ?? []).filter((option) => option.chosen);
   return chosen.length === 1 ? chosen[0].probability : null;
 }
