@@ -6,6 +6,8 @@ What is not run stands in `support.doc_exceptions`, with its reason; the first t
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import json
 import os
 import re
@@ -119,7 +121,11 @@ def _python(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
     tree = compile(
         "\n" * (block.line - 1) + block.text, str(ROOT / block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     )
-    exec(tree, namespace)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(tree, namespace)
+    for told in re.findall(r"^ *print\(.*\)  # (.+)$", block.text, re.MULTILINE):
+        assert told in said.getvalue().splitlines(), f"{block} says that it prints {told!r}:\n{said.getvalue()}"
 
 
 def _left_out(block: Block) -> str | None:
