@@ -30,13 +30,14 @@ demo: $(STAMP)
 	@$(BIN)/python examples/demo.py
 
 # Of router.yaml if there is one, else of the demo's knowledge bases. Its own state lies in .langgraph_api, the runs in
-# runs/. On loopback alone: whoever reaches the port asks models on your account and reads what others asked. Where
-# other machines shall reach it, start langgraph dev with --host and POLYROUTE_TOKEN.
+# runs/, or beside the demo's. On loopback alone: whoever reaches the port asks models on your account and reads what
+# others asked. Where other machines shall reach it, start langgraph dev with --host and POLYROUTE_TOKEN.
 DEV_PORT ?= 2024
 dev: $(STAMP)
 	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG$$POLYROUTE_KB" || \
 		$(BIN)/python examples/demo_knowledge.py
-	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG" || export POLYROUTE_KB="$${POLYROUTE_KB:-.demo/kb}"; \
+	@test -f router.yaml || test -n "$$POLYROUTE_CONFIG$$POLYROUTE_KB" || \
+		export POLYROUTE_KB=.demo/kb POLYROUTE_RUNS="$${POLYROUTE_RUNS:-.demo/runs}"; \
 		LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=true LANGSMITH_TRACING=false LOG_LEVEL=$${LOG_LEVEL:-WARNING} \
 		$(BIN)/langgraph dev --no-browser --no-reload --host 127.0.0.1 --port $(DEV_PORT) --n-jobs-per-worker 10
 
