@@ -22,7 +22,8 @@ def executed(path: Path, *, timeout_s: int = 60) -> NotebookNode:
     folder = {"metadata": {"path": str(path.parent)}}
     with tempfile.TemporaryDirectory() as sockets:  # over TCP, anybody on this machine could listen
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
-        NotebookClient(notebook, km=kernel, timeout=timeout_s, resources=folder).execute(stderr=subprocess.DEVNULL)
+        client = NotebookClient(notebook, km=kernel, timeout=timeout_s, resources=folder)
+        client.execute(stderr=subprocess.DEVNULL, cleanup_kc=True)  # else the kernel runs on until the tests end
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
