@@ -39,11 +39,11 @@ class Shell:
         home = _read(kept / "env", "") + "\n"
         kept.mkdir(exist_ok=True)
         after = f"\nexport -p | grep -vE ' (OLD)?(PATH|PWD)=' > {kept}/env\n"
-        tools = Path(sys.executable).parent  # chroma, as in an environment that was activated
+        commands = [self.path, Path(sys.executable).parent, os.environ["PATH"]]  # as in an environment that is active
         done = subprocess.run(
             ["bash", "-c", f"set -e -o pipefail\n{home}{script}{after}"],
             cwd=self.folder,
-            env={**os.environ, "COLUMNS": "160", "PATH": f"{self.path}:{tools}:{os.environ['PATH']}", **self.environment},
+            env={**os.environ, "COLUMNS": "160", "PATH": os.pathsep.join(map(str, commands)), **self.environment},
             capture_output=True,
             text=True,
             encoding="utf-8",
