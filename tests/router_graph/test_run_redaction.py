@@ -35,6 +35,7 @@ NAMED = [
     ("Authorization: Bearer ", "canary.0123456789-abc"),
     ("curl -H 'authorization: Basic ", "Y2FuYXJ5OmNhbmFyeTEyMw=="),
     ("postgres://admin:", "canary-pass@db/x"),
+    ("git clone https://", "canary0123456789abcdef@example.org/x"),
     ("api_key=", "canary123"),
     ('{"client_secret": "', 'ca na ry 123"}'),
     ("MY_APP_PASSWORD=", "canarypass"),
@@ -46,6 +47,7 @@ PLAIN = [
     "Bearer bonds were the token of the trade; basic: everything.",
     "The password is what a guard asks for.",
     "https://example.org/a:b@c?q=1 and mailto someone",
+    "ssh://git@example.org/x and ssh://a-user-of-some-length@example.org/x",
     "kb:sk-tables, task-0123456789abcdefghij, risk-of-something-very-long",
     "[secret] and [key]",
 ]

@@ -36,7 +36,9 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]{0,40})PRIVATE KEY-----.*?(?:-----
 _KEY = re.compile(rf"(?<![A-Za-z0-9])(?:{_KEYS})", re.VERBOSE)
 _BEARER = re.compile(r"\b(Bearer|Basic|Token)([ \t]+)(?=[^\s\"']*[\d._~+/=-])[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE)
 _IN_URL = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,100}):[^\s/@]{1,200}@", re.IGNORECASE)
-_NAME = re.compile(rf"{_SECRET_NAME}\Z", re.IGNORECASE)
+_USER_IN_URL = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://)(?=[^\s:/@]*\d)[^\s:/@]{16,200}@", re.IGNORECASE)
+"""A token in the place of a user, as git and Sentry have it: long, and with a digit."""
+_NAME = re.compile(rf"(?:{_SECRET_NAME}|cookie)\Z", re.IGNORECASE)
 _NAMED = re.compile(
     rf"({_SECRET_NAME})([\"']?[ \t]{{0,9}}(?:=|:(?=[ \t]{{0,9}}[\"'])|:(?=[ \t]{{0,9}}[^\s\d]{{0,99}}\d))[ \t]{{0,9}})"
     r"(\"[^\"\n]{6,200}\"|'[^'\n]{6,200}'|[^\s\"',;&<>()\[\]{}]{6,200})",
@@ -82,6 +84,7 @@ class Secrets:
             text = _PRIVATE_KEY.sub("[private key]", text)
         if "://" in text:
             text = _IN_URL.sub(r"\1:[password]@", text)
+            text = _USER_IN_URL.sub(r"\1[token]@", text)
         lower = text.lower()
         if any(map(lower.__contains__, _BEARER_SIGNS)):
             text = _BEARER.sub(r"\1\2[token]", text)
