@@ -28,9 +28,13 @@ async def ask(viewer: Viewer, question: Any, context: Any) -> str:
     if not isinstance(question, str) or not isinstance(context, Mapping | None):
         raise Problem(400, "question is a text, and context an object of the settings of this run.")
     from router_graph.graph import create_router
+    from router_graph.serving.offered import Offered
 
     with _told():
         told = RouterContext.model_validate(dict(context or {}))
+        for policy in (told.policy, told.shadow):  # no file of this machine is opened because a request names it
+            if policy is not None:
+                Offered(router.resources).check(policy)
         router.resources.settings(told)
         recorder = await run_in_threadpool(viewer.recording.of_questions)
         graph = create_router(router.resources, checkpointer=_saver(router))
