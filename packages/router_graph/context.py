@@ -39,7 +39,7 @@ class RouterContext(Settings):
     """How the policy is spoken to: tags, router_r1, r1_router or tool_calls."""
     max_steps: int | None = Field(default=None, ge=1, le=1000)
     """How often the policy may ask before it must answer."""
-    usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    usd: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False)
     """What the turn may cost, in USD."""
     tokens: int | None = Field(default=None, gt=0)
     """Tokens of all calls, in and out."""

@@ -84,6 +84,7 @@ def test_the_settings_of_a_question_hold(server: ViewerServer):
         ({"question": 7}, "question is a text"),
         ({"question": "x", "context": {"usb": 1}}, "'usb' is no known key; did you mean 'usd'?"),
         ({"question": "x", "context": {"usd": -1}}, "usd is -1"),
+        ({"question": "x", "context": {"usd": 1e300}}, "usd is 1e+300; it must be less than or equal to 1000000000"),
         ({"question": "x", "context": {"policy": "heuristik"}}, "did you mean 'heuristic'?"),
         ({"question": "x", "context": {"policy": "gate:/etc/hostname"}}, "There is no policy 'gate:/etc/hostname' here"),
         ({"question": "x", "context": {"shadow": "local:/etc"}}, "There is no policy 'local:/etc' here"),
