@@ -130,6 +130,16 @@ def test_another_viewer_of_the_log_sees_the_same_and_a_second_opening_reads_noth
     again.index.close()
 
 
+def test_a_request_sees_one_state_of_the_log(watched: Watched, log: Path):
+    write(log, whole_run("a"))
+    assert set(watched.rows()) == {"a"}
+    with watched.index.read() as db:
+        before = page(db, "1", [])[0]
+        shutil.rmtree(log)
+        assert watched.rows() == {}
+        assert (before, page(db, "1", [])[0]) == (1, 1)
+
+
 def test_an_index_that_somebody_takes_away_is_told_and_made_again(watched: Watched, tmp_path: Path, log: Path):
     write(log, whole_run("a"))
     assert set(watched.rows()) == {"a"}

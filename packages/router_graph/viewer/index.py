@@ -85,6 +85,7 @@ class Index:
         try:
             with contextlib.closing(schema.connect(self._path)) as db:
                 db.execute("PRAGMA query_only=ON")
+                db.execute("BEGIN")  # one state of the log for all that a request reads
                 yield db
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
