@@ -124,8 +124,16 @@ function readToken() {
   if (inlined) return null;
   const given = /^#token=([^&]+)/.exec(location.hash)?.[1];
   if (given) {
-    sessionStorage.setItem(TOKEN, decodeURIComponent(given));
+    sessionStorage.setItem(TOKEN, decoded(given));
     history.replaceState(null, "", "#/runs");
   }
   return sessionStorage.getItem(TOKEN);
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // typed as it is, with a % in it
+  }
 }
