@@ -118,7 +118,7 @@ def write_page(run: RunRecord, folder: Path, path: Path, *, overwrite: bool) -> 
     from router_graph.viewer.viewer import page_of_record
 
     if path.exists() and not overwrite:
-        raise LogError(f"{path} is there already; name another, or allow to overwrite it.")
+        raise LogError(f"{path} is there already; name another, or pass --overwrite.")
     try:
         path.write_text(page_of_record(run, folder), encoding="utf-8", errors="replace")
     except OSError as error:

@@ -178,10 +178,10 @@ def test_a_step_is_forked_and_goes_on_from_there(page: Page, place: Place):
 
 def test_two_policies_are_compared_and_opened_where_they_first_differ(page: Page, place: Place):
     page.goto(f"{place.address}#/compare?a=guide&b=hasty")
-    expect(page.get_by_role("button", name="Wins 1")).to_be_visible()
-    page.get_by_role("button", name="Losses 0").click()
+    expect(page.get_by_role("button", name="A wins 1")).to_be_visible()
+    page.get_by_role("button", name="B wins 0").click()
     expect(page.locator(".empty-state")).to_be_visible()
-    page.get_by_role("button", name="Wins 1").click()
+    page.get_by_role("button", name="A wins 1").click()
     expect(page.locator(".compare .rows .row")).to_contain_text(QUESTION)
     assert faults(page) == []
     page.locator(".compare .rows .row").click()

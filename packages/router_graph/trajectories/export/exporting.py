@@ -48,7 +48,7 @@ def export(runs: Iterable[RunRecord], to: Form, path: str | Path, *, overwrite: 
         raise LogError(f"Runs cannot be exported to {to!r}; there is {', '.join(FORMS)}.")
     goal, skipped = Path(path), Counter[str]()
     if goal.exists() and not overwrite:
-        raise LogError(f"{goal} is there already; name another, or allow to overwrite it.")
+        raise LogError(f"{goal} is there already; name another, or allow to overwrite it (--overwrite).")
     if goal.is_dir() and not (to == "atif" and _is_export(goal)):
         raise LogError(f"{goal} is a folder, and none that was exported, so that it is not overwritten; name another.")
     try:

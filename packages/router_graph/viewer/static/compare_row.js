@@ -7,14 +7,24 @@ import { verdict, way } from "./run_row.js";
 
 const WORDS = { win: "A wins", loss: "B wins", tie: "tie", unknown: "unknown" };
 
-/** The columns: heading, class, and what stands in a cell. */
+/** The columns: heading, what it means, class, and what stands in a cell. */
 export const COMPARED = [
   { heading: "Outcome", class: "outcome-cell", cell: outcome },
   { heading: "Question", class: "question", cell: question },
   { heading: "A", class: "side", cell: (row) => side(row.a) },
   { heading: "B", class: "side", cell: (row) => side(row.b) },
-  { heading: "A − B", class: "usd number", cell: (row) => difference(row.a.usd - row.b.usd) },
-  { heading: "Differs at", class: "differs", cell: (row) => differsAt(row.first_difference) },
+  {
+    heading: "A − B",
+    hint: "What A cost, less what B cost",
+    class: "usd number",
+    cell: (row) => difference(row.a.usd - row.b.usd),
+  },
+  {
+    heading: "Differs at",
+    hint: "The first step at which they did not do the same",
+    class: "differs",
+    cell: (row) => differsAt(row.first_difference),
+  },
 ];
 
 function outcome(row) {
@@ -29,7 +39,7 @@ function side(run) {
   return [
     verdict(run),
     h("span", { class: "said", title: run.answer }, firstLine(run.answer) || NOTHING),
-    h("span", { class: "way" }, way(run.path)),
+    h("span", { class: "way" }, way(run.path, 3)),
   ];
 }
 

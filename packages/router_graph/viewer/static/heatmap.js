@@ -26,7 +26,11 @@ export function heatmap(profile) {
     "aria-describedby": "cell",
     "data-scrolls": "",
   });
-  const cell = h("p", { id: "cell", class: "cell-told", role: "status" }, "Point at a cell, or use the arrow keys.");
+  const cell = h(
+    "p",
+    { id: "cell", class: "cell-told", role: "status" },
+    "Rows are layers, columns experts. Point at one, or use the arrow keys.",
+  );
   const scroll = h("div", { class: "heatmap-scroll" }, canvas);
   const low = Math.min(...values, 0) < 0 ? -most : 0;
   const legend = h(

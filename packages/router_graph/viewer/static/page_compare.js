@@ -10,8 +10,8 @@ import { LongList } from "./virtual.js";
 
 const OUTCOMES = [
   ["", "All"],
-  ["win", "Wins"],
-  ["loss", "Losses"],
+  ["win", "A wins"],
+  ["loss", "B wins"],
   ["tie", "Ties"],
   ["unknown", "Unknown"],
 ];
@@ -33,8 +33,8 @@ export function comparePage({ about, renew }) {
   const heading = h(
     "div",
     { role: "row", class: "heading row", "aria-rowindex": 1 },
-    COMPARED.map(({ heading: text, class: name }) =>
-      h("span", { role: "columnheader", class: name }, h("span", null, text)),
+    COMPARED.map(({ heading: text, hint, class: name }) =>
+      h("span", { role: "columnheader", class: name, title: hint }, h("span", null, text)),
     ),
   );
   const grid = h(

@@ -79,19 +79,19 @@ const STOPS = 4;
 
 /** Where it asked, in order, the kind by colour and by title; the same again and again is said once, and of many stops
  * the middle ones are folded. */
-export function way(path) {
+export function way(path, most = STOPS) {
   const shown = [];
   for (const key of path ?? []) {
     if (shown.at(-1)?.key === key) shown.at(-1).times += 1;
     else shown.push({ key, times: 1 });
   }
-  const folded = shown.length > STOPS ? shown.splice(STOPS - 2, shown.length - STOPS + 1) : [];
+  const folded = shown.length > most ? shown.splice(most - 2, shown.length - most + 1) : [];
   const stops = shown.map(({ key, times }) =>
     h("span", { class: `target ${kindOf(key)}`, title: key }, nameOf(key), times > 1 ? ` ×${times}` : null),
   );
   if (folded.length)
     stops.splice(
-      STOPS - 2,
+      most - 2,
       0,
       h("span", { class: "target other", title: folded.map((one) => one.key).join(", ") }, `+${folded.length}`),
     );
