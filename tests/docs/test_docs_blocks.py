@@ -119,7 +119,11 @@ def _python(block: Block, shell: Shell, namespace: dict[str, Any]) -> None:
     if _left_out(block):
         return
     tree = compile(
-        "\n" * (block.line - 1) + block.text, str(ROOT / block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        "\n" * (block.line - 1) + block.text,
+        str(ROOT / block.page),
+        "exec",
+        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,
     )
     said = io.StringIO()
     with contextlib.redirect_stdout(said):

@@ -179,7 +179,7 @@ def test_export_writes_each_form_and_says_what_it_left_out(log: Path, tmp_path: 
     assert f"were written to {tmp_path / 'out'}." in said and (tmp_path / "out").exists()
     assert ("7 steps were left out: the log has no tokens" in said) == (form == "verl")
     again = complaint(run("export", tmp_path / "out", "--to", form, runs=log, code=1))
-    assert again == f"{tmp_path / 'out'} is there already; name another, or allow to overwrite it."
+    assert again == f"{tmp_path / 'out'} is there already; name another, or allow to overwrite it (--overwrite)."
     run("export", tmp_path / "out", "--to", form, "--overwrite", runs=log)
 
 

@@ -203,7 +203,7 @@ def test_what_is_there_is_only_overwritten_where_that_is_wanted(tmp_path: Path):
     runs = runs_in(tmp_path / "log")
     for form, name in (("csv", "file"), ("atif", "folder")):
         export(runs, form, tmp_path / name)
-        with pytest.raises(LogError, match=r"is there already; name another, or allow to overwrite it\.$"):
+        with pytest.raises(LogError, match=r"there already; name another, or allow to overwrite it \(--overwrite\)\.$"):
             export(runs, form, tmp_path / name)
         assert export(runs, form, tmp_path / name, overwrite=True).count
 
