@@ -33,6 +33,32 @@ settings.load_profile("polyroute")
 DATA = Path(os.environ.get("POLYROUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
+_LONG = (
+    "test_learning",
+    "test_help_examples",
+    "test_docs_blocks",
+    "test_offline_scaling",
+    "test_router_r1_training",
+    "test_demo",
+    "test_examples",
+    "test_step_grpo_resume",
+    "test_step_grpo_processes",
+    "test_offline_held_out",
+    "test_viewer_pages",
+    "test_viewer_acting",
+    "test_docs_site",
+    "test_dev_server",
+    "test_cli_train",
+    "test_pool_interrupted",
+)
+"""The files of half a minute and more, begun first, so that the processes of a run end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the long files to the front; the others stay in their order."""
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _what_is_imported_is_not_searched_for_garbage() -> None:
     # Each training has Python collect its garbage, which takes half a second among the objects of torch and of all
