@@ -86,7 +86,10 @@ def test_the_settings_of_a_question_hold(server: ViewerServer):
         ({"question": "x", "context": {"usd": -1}}, "usd is -1"),
         ({"question": "x", "context": {"usd": 1e300}}, "usd is 1e+300; it must be less than or equal to 1000000000"),
         ({"question": "x", "context": {"policy": "heuristik"}}, "did you mean 'heuristic'?"),
-        ({"question": "x", "context": {"policy": "gate:/etc/hostname"}}, "There is no policy 'gate:/etc/hostname' here"),
+        (
+            {"question": "x", "context": {"policy": "gate:/etc/hostname"}},
+            "There is no policy 'gate:/etc/hostname' here",
+        ),
         ({"question": "x", "context": {"shadow": "local:/etc"}}, "There is no policy 'local:/etc' here"),
         ({"question": "x", "context": {"only": ["kb:nowhere"]}}, "only names 'kb:nowhere'"),
         ({"question": "x", "context": [1]}, "context an object"),
