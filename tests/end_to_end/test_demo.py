@@ -110,6 +110,8 @@ def test_commands_to_paste_work(shown: str, folder: Path) -> None:
         "view",
         "--runs",
         str(folder.with_name("runs")),
+        "--kb",
+        str(folder),
     ]  # it serves, so that it is not run here
     assert "Great Red Spot [articles:jupiter.md]" in run(*ask).stdout
     assert model[:2] == ask[:2] and "openai/" in " ".join(model)  # it needs a key, so that it is not run here
