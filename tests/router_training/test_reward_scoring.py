@@ -61,9 +61,16 @@ def test_steps_have_numbers_and_the_run_has_none():
     assert (whole.run_id, whole.number, whole.version) == (GOOD_RUN.run_id, 0, RUN.version)
 
 
+def test_runs_of_which_nobody_knows_what_is_right_are_counted_and_left_out():
+    counting, skipped = Counting(), Counter()
+    runs = [without_gold(GOOD_RUN, "asked"), GOOD_RUN, without_gold(GOOD_RUN, "too")]
+    found = list(score(iter(runs), counting, skipped=skipped))
+    assert ({one.run_id for one in found}, counting.asked, skipped) == ({GOOD_RUN.run_id}, 1, {"unknown": 2})
+
+
 def test_what_is_missing_is_said_before_anything_is_computed():
-    counting, runs = Counting(), [GOOD_RUN, without_gold(GOOD_RUN, "bare"), without_gold(GOOD_RUN, "too")]
-    with pytest.raises(DataError, match=r"2 of 3 runs have no right answer .*'bare' with the question 'q1'"):
+    counting, runs = Counting(), [without_gold(GOOD_RUN, "bare"), without_gold(GOOD_RUN, "too")]
+    with pytest.raises(DataError, match=r"2 of 2 runs have no right answer .*'bare' with the question 'q1'"):
         score(iter(runs), counting)
     assert counting.asked == 0
     bare = {"gold": "Bo Chen"}

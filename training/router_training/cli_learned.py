@@ -116,7 +116,12 @@ def _judged(runs: Path, questions: Path | None, metric: str) -> tuple[list[Any],
     from router_training.quality import qualities
 
     known = list(Log(runs))
-    return known, qualities(known, questions_of(questions), cast(Literal["em", "f1"], metric))
+    worth = qualities(known, questions_of(questions), cast(Literal["em", "f1"], metric))
+    if unknown := sum(run.is_ours and run.status == "ended" for run in known) - len(worth):
+        from kb_tools import terminal
+
+        terminal.note(f"{unknown:,} runs teach nothing: nobody knows what is right for their questions.")
+    return known, worth
 
 
 def _tell(name: str, path: Path, runs: Path, *, as_json: bool) -> None:

@@ -55,7 +55,12 @@ def print_scores(told: Mapping[str, Any]) -> None:
         terminal.note(f"{count:,} runs have no score: {_WHY.get(why, why)}.")
 
 
-_WHY = {"open": "they have not ended", "failed": "they broke off", "foreign": "they are of another make of graph"}
+_WHY = {
+    "open": "they have not ended",
+    "failed": "they broke off",
+    "foreign": "they are of another make of graph",
+    "unknown": "nobody knows what is right for their questions",
+}
 
 
 def print_policy(folder: Path, runs: Path, *, as_json: bool) -> None:

@@ -15,7 +15,9 @@ from router_training.rewards.router_r1 import Metric, check_metric, outcome
 def qualities(
     runs: Iterable[RunRecord], questions: Questions | None = None, metric: Metric = "f1"
 ) -> dict[tuple[str, int], float]:
-    """By run and 0, for the whole run; of the runs that ended. Raises `DataError` where one has no right answer."""
+    """By run and 0, for the whole run; of the runs that ended and whose right answer is known. Raises `DataError` where
+    there is none.
+    """
     check_metric(metric)
     questions, found, missing = questions or Questions(), dict[tuple[str, int], float](), list[RunRecord]()
     for run in runs:
@@ -26,9 +28,9 @@ def qualities(
             missing.append(run)
             continue
         found[run.run_id, WHOLE_RUN] = outcome(bare(run.answer, run.citations), gold, metric)
-    if missing:
+    if missing and not found:
         raise DataError(
-            f"{len(missing):,} of {len(found) + len(missing):,} runs have no right answer (metadata['gold']), the "
+            f"{len(missing):,} of {len(missing):,} runs have no right answer (metadata['gold']), the "
             f"first is {missing[0].run_id!r} with the question {missing[0].question_id[:80]!r}; record it with the "
             "run, or give a file of questions that has it (--questions)."
         )

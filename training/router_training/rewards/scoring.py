@@ -59,13 +59,16 @@ def score(
 
     `runs` (a list, or a `Log`) is read twice, and kept in memory where it can be read but once: what is missing is
     said before anything is computed. `skipped` counts the runs that have no score, by their status, "foreign" for
-    those of graphs that are not ours. Raises `DataError` where a run has no right answer, or no needed document and
-    the reward asks for them, with how many and the first; and where a run comes twice.
+    those of graphs that are not ours, "unknown" for those of which nobody knows what is right, as where a person
+    asked. Raises `DataError` where that is all of them, or where it is known of a run in part only, and the reward asks
+    for the rest, with how many and the first; and where a run comes twice.
     """
     if iter(runs) is runs:
         runs = list(runs)
     questions = questions or Questions()
-    if check_gold((run for run in runs if _unfit(run) is None), questions, reward.needs) == 0:
+    judged = (run for run in runs if _unfit(run, questions, reward.needs) is None)
+    if check_gold(judged, questions, reward.needs) == 0:
+        check_gold((run for run in runs if _unfit(run, questions, frozenset()) is None), questions, reward.needs)
         raise DataError("There is no run to score: none has ended, or the log is empty.")
     return _scores(runs, reward, questions, Counter() if skipped is None else skipped)
 
@@ -75,17 +78,19 @@ def _scores(
 ) -> Iterator[RewardRecord]:
     version = reward.version
     for run in runs:
-        if (reason := _unfit(run)) is not None:
+        if (reason := _unfit(run, questions, reward.needs)) is not None:
             skipped[reason] += 1
             continue
         for one in reward.score(run, questions.of(run)):
             yield RewardRecord(run.run_id, one.number, one.total, one.parts, version)
 
 
-def _unfit(run: RunRecord) -> str | None:
+def _unfit(run: RunRecord, questions: Questions, needs: frozenset[Needs]) -> str | None:
     if not run.is_ours:
         return "foreign"
-    return None if run.status == "ended" else run.status
+    if run.status != "ended":
+        return run.status
+    return "unknown" if needs and questions.of(run) == Gold() else None
 
 
 def check_gold(runs: Iterable[RunRecord], questions: Questions, needs: frozenset[Needs]) -> int:
