@@ -15,11 +15,10 @@ from router_graph.trajectories.labels import LabelWriter
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import asking, labelling
 from router_graph.viewer.alignment import aligned, done_in, first_difference
-from router_graph.viewer.bodies import body_of
+from router_graph.viewer.bodies import body_of, whole_number
 from router_graph.viewer.comparing import compared
 from router_graph.viewer.filters import where
 from router_graph.viewer.listing import MOST
-from router_graph.viewer.problems import Problem
 from router_graph.viewer.viewer import SOON_S, Viewer
 
 
@@ -96,10 +95,7 @@ def _answered(act: Callable[[Request], Awaitable[dict[str, Any]]]) -> Callable[[
 def _compared(viewer: Viewer, given: dict[str, str]) -> dict[str, Any]:
     viewer.index.wake(SOON_S)
     condition, values = where(given.get("filter", ""))
-    numbers = {name: given.get(name, str(default)) for name, default in (("offset", 0), ("limit", 100))}
-    for name, text in numbers.items():
-        if not text.isascii() or not text.isdigit() or len(text) > 9:
-            raise Problem(400, f"{name} is {text[:40]!r}; it must be a whole number from 0.")
+    offset, limit = (whole_number(given.get(name, str(none)), name) for name, none in (("offset", 0), ("limit", 100)))
     with viewer.index.read() as db:
         return compared(
             db,
@@ -108,8 +104,8 @@ def _compared(viewer: Viewer, given: dict[str, str]) -> dict[str, Any]:
             condition,
             values,
             outcome=given.get("outcome", ""),
-            offset=int(numbers["offset"]),
-            limit=min(int(numbers["limit"]), MOST),
+            offset=offset,
+            limit=min(limit, MOST),
         )
 
 

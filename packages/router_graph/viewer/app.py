@@ -19,6 +19,7 @@ from mote_backend.serving.guard import LOOPBACK, Guard
 from router_graph.errors import RouterError
 from router_graph.trajectories.shards import as_json
 from router_graph.viewer import about, acting, reading
+from router_graph.viewer.bodies import whole_number
 from router_graph.viewer.borders import HEADERS, Headers, OnlyOurs
 from router_graph.viewer.bundle import parts_of, with_parts
 from router_graph.viewer.filters import where
@@ -86,7 +87,10 @@ def _routes(viewer: Viewer) -> list[BaseRoute]:
     def runs(request: Request) -> dict[str, Any]:
         viewer.index.wake(SOON_S)
         given = request.query_params
-        offset, limit = _whole(given.get("offset", "0"), "offset"), _whole(given.get("limit", "100"), "limit")
+        offset, limit = (
+            whole_number(given.get("offset", "0"), "offset"),
+            whole_number(given.get("limit", "100"), "limit"),
+        )
         condition, values = where(given.get("filter", ""))
         with viewer.index.read() as db:
             total, rows = page(
@@ -101,12 +105,6 @@ def _routes(viewer: Viewer) -> list[BaseRoute]:
         *reading.routes(viewer),
         *acting.routes(viewer),
     ]
-
-
-def _whole(text: str, name: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise Problem(400, f"{name} is {text[:40]!r}; it must be a whole number from 0.")
-    return int(text)
 
 
 async def _index(_: Request) -> Response:

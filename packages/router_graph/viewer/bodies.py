@@ -32,3 +32,10 @@ async def body_of(request: Request, known: Collection[str]) -> dict[str, Any]:
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise Problem(400, f"{key[:40]!r} is no known key; {hint}")
     return told
+
+
+def whole_number(text: str, name: str) -> int:
+    """A number of a query. Raises `Problem` for anything else."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Problem(400, f"{name} is {text[:40]!r}; it must be a whole number from 0.")
+    return int(text)
