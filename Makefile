@@ -81,6 +81,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/graph_load.py
 	$(BIN)/python benchmarks/graph_faults.py
 	$(BIN)/python benchmarks/dev_start.py
+	$(BIN)/python benchmarks/viewer_page.py
+	$(BIN)/python benchmarks/viewer_draw.py
 	$(BIN)/python benchmarks/runs_record.py
 	$(BIN)/python benchmarks/runs_store.py
 	$(BIN)/python benchmarks/train_credit.py
