@@ -88,8 +88,9 @@ def test_rows_tell_what_a_run_came_to(watched: Watched, log: Path):
     write(log, whole_run("right", 1, metadata={"gold": ["frank herbert"], "question_id": "q1"}))
     write(log, whole_run("wrong", 2, metadata={"gold": "Asimov"}))
     write(log, [*whole_run("yes", 3, metadata={"gold": ["yes"]})[:-1], ended("yes", 9, answer="Yes, it is not so.")])
-    write(log, [*whole_run("odd", 4, metadata={"gold": {"not": "a list"}})])
-    write(log / "forks", whole_run("fork", 5, metadata={"forked_from": {"run": "right", "step": 2}}))
+    write(log, [*whole_run("odd", 4, metadata={"gold": {"not": "a list"}, "question_id": "q4"})])
+    origin = {"forked_from": {"run": "right", "step": 2}, "question_id": "q5"}
+    write(log / "forks", whole_run("fork", 5, metadata=origin))
     rows = watched.rows()
     assert {name: row["right"] for name, row in rows.items()} == {
         **{"right": True, "wrong": False, "yes": False, "odd": None},
@@ -98,6 +99,16 @@ def test_rows_tell_what_a_run_came_to(watched: Watched, log: Path):
     assert rows["fork"]["forked_from"] == {"run": "right", "step": 2} and rows["right"]["forks"] == 1
     assert rows["right"]["path"] == ["kb:books", "answer"] and rows["right"]["question_id"] == "q1"
     assert all(one["labels"] == 0 and one["reward"] is None for one in rows.values())
+
+
+def test_one_run_tells_what_is_right_for_its_question(watched: Watched, log: Path):
+    write(log, whole_run("before", 1))
+    write(log, whole_run("elsewhere", 2, metadata={"question_id": "q2"}))
+    assert {row["right"] for row in watched.rows().values()} == {None}
+    write(log, whole_run("told", 3, metadata={"gold": ["frank herbert"], "question_id": "q1"}))
+    write(log, [*whole_run("after", 4)[:-1], ended("after", 9, answer="Isaac Asimov")])
+    rights = {name: row["right"] for name, row in watched.rows().items()}
+    assert rights == {"before": True, "elsewhere": None, "told": True, "after": False}
 
 
 def test_damaged_lines_are_counted_and_the_others_stand(watched: Watched, log: Path):

@@ -14,7 +14,10 @@ from router_graph.trajectories.records import RunRecord
 from router_graph.viewer.action_json import action_of
 from router_graph.viewer.problems import Problem
 from router_graph.viewer.under_way import Going
-from router_graph.viewer.viewer import SOON_S, Viewer
+from router_graph.viewer.viewer import Viewer
+
+_SURELY_S = 10.0
+"""How long to wait for what was written just now, where not to see it would cost something."""
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -53,8 +56,8 @@ async def fork(viewer: Viewer, run: str, step: Any, action: Any) -> dict[str, An
     wanted = action_of(action, has_evidence=any(came["hits"] for came in earlier))
     name = fork_id(record, step, wanted)
     async with viewer.under_way.one_by_one:
-        known = await run_in_threadpool(_known, viewer, name)
-        if known or viewer.under_way.find(name) is not None:
+        # In this order: one that ends in between is in the log by then.
+        if viewer.under_way.find(name) is not None or await run_in_threadpool(_known, viewer, name):
             return {"run": name, "cached": True}
         with _told():
             recorder = await run_in_threadpool(viewer.recording.of_forks)
@@ -96,7 +99,7 @@ async def _kept(viewer: Viewer, run: str) -> Going | None:
 
 def _known(viewer: Viewer, run: str) -> bool:
     """Whether the log has the run, and it has ended."""
-    viewer.index.wake(SOON_S)
+    viewer.index.wake(_SURELY_S)
     record = viewer.index.record(run)
     return record is not None and record.status == "ended"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-VERSION = 3
+VERSION = 4
 """Of these tables; an index of another version is thrown away."""
 
 TABLES = """
@@ -21,8 +21,9 @@ CREATE TABLE places(
 CREATE TABLE runs(
     id TEXT PRIMARY KEY, at REAL, question TEXT, answer TEXT, status TEXT, stop_reason TEXT, policy TEXT, protocol TEXT,
     right INTEGER, usd REAL, tokens INTEGER, seconds REAL, steps INTEGER, thread TEXT, question_id TEXT,
-    forked_run TEXT, forked_step INTEGER, is_fork INTEGER, path TEXT, grown REAL);
+    forked_run TEXT, forked_step INTEGER, is_fork INTEGER, path TEXT, grown REAL, said TEXT, gold TEXT);
 CREATE INDEX runs_at ON runs(at);
+CREATE INDEX runs_question ON runs(question_id);
 CREATE INDEX runs_policy ON runs(policy, question_id);
 CREATE INDEX runs_forked ON runs(forked_run) WHERE forked_run IS NOT NULL;
 CREATE TABLE acts(
@@ -37,7 +38,8 @@ CREATE TABLE labels(
     PRIMARY KEY(run, step, who)) WITHOUT ROWID;
 """
 """`places` are where a run's lines lie: the byte in a shard, or the number of the part of a compacted log. `acts` has a
-row for each action of a step, and one without a target for a step that did nothing. Step 0 of `rewards` is the run."""
+row for each action of a step, and one without a target for a step that did nothing. Step 0 of `rewards` is the run.
+`gold` is what the run itself brought along, `right` by that or by what another run of its question brought."""
 
 
 def index_path(log: Path) -> Path:

@@ -35,6 +35,7 @@ def summary_of(run: RunRecord, grown: float, *, is_fork: bool) -> Summary:
         path.append("answer")
     decided = next((one for one in (step.step["decision"] for step in run.steps) if one["policy"] != POLICY), None)
     said = decided or run.settings
+    golds = gold_of(run.metadata).answers
     row = {
         "id": run.run_id,
         "at": run.at,
@@ -44,7 +45,9 @@ def summary_of(run: RunRecord, grown: float, *, is_fork: bool) -> Summary:
         "stop_reason": run.stop_reason,
         "policy": str(said.get("policy") or ""),
         "protocol": str(said.get("protocol") or ""),
-        "right": is_right(run),
+        "right": is_right(said_in(run), golds) if golds and run.status == "ended" else None,
+        "said": said_in(run)[:LONGEST],
+        "gold": list(golds) or None,
         "usd": run.usd,
         "tokens": run.tokens,
         "seconds": run.seconds,
@@ -60,12 +63,13 @@ def summary_of(run: RunRecord, grown: float, *, is_fork: bool) -> Summary:
     return Summary(row, [act for step in run.steps for act in _acts(step)])
 
 
-def is_right(run: RunRecord) -> bool | None:
-    """Whether a right answer stands in the run's; None where nobody knows the right one, or the run has not ended."""
-    golds = gold_of(run.metadata).answers
-    if not golds or run.status != "ended":
-        return None
-    said = bare(run.answer, [*run.citations, *(hit for step in run.steps for hit in _hits(step))])
+def said_in(run: RunRecord) -> str:
+    """The run's answer, without its sources."""
+    return bare(run.answer, [*run.citations, *(hit for step in run.steps for hit in _hits(step))])
+
+
+def is_right(said: str, golds: Sequence[str]) -> bool:
+    """Whether a right answer stands in what was said."""
     whole = normalize_answer(said)
     in_text = [one for one in golds if normalize_answer(one) not in _WHOLE]
     return any(whole == normalize_answer(one) for one in golds) or contains(said, in_text)

@@ -16,7 +16,7 @@ from router_graph.trajectories.manifest import NAME, Manifest
 from router_graph.trajectories.records import RunRecord
 from router_graph.trajectories.shards import LogError, shards_in
 from router_graph.viewer.shard_lines import lines_since, put_together
-from router_graph.viewer.summary import Summary, summary_of
+from router_graph.viewer.summary import Summary, is_right, summary_of
 
 _BYTES = 2 << 20
 """Of a shard that are taken at once."""
@@ -149,9 +149,21 @@ def _runs_from(folder: Path, manifest: Manifest, start: int) -> Iterator[tuple[i
 
 
 def keep(db: sqlite3.Connection, summary: Summary) -> None:
-    """Write the rows of a run, in the place of those that there are."""
-    row = {**summary.run, "path": json.dumps(summary.run["path"])}
+    """Write the rows of a run, in the place of those that there are. One run tells what is right for its question."""
+    gold = summary.run.get("gold")
+    row = {**summary.run, "path": json.dumps(summary.run["path"]), "gold": gold and json.dumps(gold)}
+    if gold is None and row["question_id"] and row["status"] == "ended":
+        told = db.execute(
+            "SELECT gold FROM runs WHERE question_id = ? AND gold IS NOT NULL LIMIT 1", [row["question_id"]]
+        ).fetchone()
+        row["right"] = None if told is None else is_right(row["said"], json.loads(told["gold"]))
     _insert(db, "runs", [row])
+    if gold is not None and row["question_id"]:
+        others = db.execute(
+            "SELECT id, said FROM runs WHERE question_id = ? AND right IS NULL AND status = 'ended'",
+            [row["question_id"]],
+        ).fetchall()
+        db.executemany("UPDATE runs SET right = ? WHERE id = ?", [(is_right(said, gold), run) for run, said in others])
     db.execute("DELETE FROM acts WHERE run = ?", [row["id"]])
     _insert(db, "acts", [{"run": row["id"], **act} for act in summary.acts])
 

@@ -133,7 +133,7 @@ export function comparePage({ about, renew }) {
           h(
             "pre",
             { tabIndex: 0, "data-scrolls": "" },
-            `polyroute ask --file questions.txt --policy heuristic --record ${about.log}\npolyroute ask --file questions.txt --policy gate --record ${about.log}`,
+            `${about.record} --policy heuristic\n${about.record} --policy gate`,
           ),
         ),
       );
