@@ -12,10 +12,9 @@ from starlette.routing import BaseRoute, Route
 
 from router_graph.context_form import context_form
 from router_graph.trajectories.labels import LabelWriter
-from router_graph.trajectories.shards import as_json
 from router_graph.viewer import asking, labelling
 from router_graph.viewer.alignment import aligned, done_in, first_difference
-from router_graph.viewer.bodies import body_of, whole_number
+from router_graph.viewer.bodies import answer, body_of, whole_number
 from router_graph.viewer.comparing import compared
 from router_graph.viewer.filters import where
 from router_graph.viewer.listing import MOST
@@ -87,7 +86,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
 
 def _answered(act: Callable[[Request], Awaitable[dict[str, Any]]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        return Response(as_json(await act(request)), media_type="application/json")
+        return answer(await act(request))
 
     return endpoint
 

@@ -17,9 +17,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from mote_backend.serving.guard import LOOPBACK, Guard
 from router_graph.errors import RouterError
-from router_graph.trajectories.shards import as_json
 from router_graph.viewer import about, acting, reading
-from router_graph.viewer.bodies import whole_number
+from router_graph.viewer.bodies import answer, whole_number
 from router_graph.viewer.borders import HEADERS, Headers, OnlyOurs
 from router_graph.viewer.bundle import parts_of, with_parts
 from router_graph.viewer.filters import where
@@ -70,11 +69,6 @@ def viewer_app(
     )
     app.state.viewer = viewer
     return app
-
-
-def answer(value: Any, status: int = 200) -> Response:
-    """JSON, of whatever a log may hold."""
-    return Response(as_json(value), status, media_type="application/json")
 
 
 def _routes(viewer: Viewer) -> list[BaseRoute]:

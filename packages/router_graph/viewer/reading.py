@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from router_graph.trajectories.shards import as_json
 from router_graph.viewer import saved_views
-from router_graph.viewer.bodies import body_of
+from router_graph.viewer.bodies import answer, body_of
 from router_graph.viewer.heat_maps import heat_map, tables_in
 from router_graph.viewer.live import events, leave_in_time
 from router_graph.viewer.pictures import picture
@@ -33,7 +30,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
         return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
     def views(_: Request) -> Response:
-        return _json(saved_views.views_in(viewer.beside))
+        return answer(saved_views.views_in(viewer.beside))
 
     async def view(request: Request) -> Response:
         name = request.path_params["name"]
@@ -41,13 +38,13 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
             await run_in_threadpool(saved_views.forget, viewer.beside, name)
             return Response(status_code=204)
         given = await body_of(request, ("name", "filter", "sort"))
-        return _json(await run_in_threadpool(saved_views.keep, viewer.beside, name, given))
+        return answer(await run_in_threadpool(saved_views.keep, viewer.beside, name, given))
 
     def tables(_: Request) -> Response:
-        return _json(sorted(tables_in(viewer.mote)))
+        return answer(sorted(tables_in(viewer.mote)))
 
     def table(request: Request) -> Response:
-        return _json(heat_map(viewer.mote, request.path_params["name"]))
+        return answer(heat_map(viewer.mote, request.path_params["name"]))
 
     def image(request: Request) -> Response:
         params = request.path_params
@@ -62,7 +59,3 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
         Route("/mote/{name}", table),
         Route("/images/{kb}/{doc_id:path}", image),
     ]
-
-
-def _json(value: Any) -> Response:
-    return Response(as_json(value), media_type="application/json")

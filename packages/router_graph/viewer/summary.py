@@ -10,7 +10,7 @@ from router_graph.actions import Action, RouteToKB, RouteToLLM, action_from_dict
 from router_graph.evaluation.answers import bare
 from router_graph.evaluation.gold import Gold, answers_of
 from router_graph.evaluation.metrics import contains, normalize_answer
-from router_graph.trajectories.forks import POLICY
+from router_graph.trajectories.forks import FORKED_FROM, POLICY
 from router_graph.trajectories.records import RunRecord, StepRecord
 
 _WHOLE = frozenset({"yes", "no", "noanswer"})
@@ -87,7 +87,7 @@ def gold_of(metadata: Mapping[str, Any]) -> Gold:
 
 def forked_from(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     """The run and the step that a run was forked from."""
-    told = metadata.get("forked_from")
+    told = metadata.get(FORKED_FROM)
     if not isinstance(told, Mapping) or not isinstance(told.get("run"), str) or not isinstance(told.get("step"), int):
         return None
     return {"run": told["run"], "step": told["step"]}
