@@ -68,14 +68,6 @@ class Viewer:
             raise no_run(run)
         return record
 
-    def row(self, run: str) -> dict[str, Any]:
-        """The run's row in the table. Raises `Problem` (404)."""
-        with self.index.read() as db:
-            rows = rows_named(db, [run])
-        if not rows:
-            raise no_run(run)
-        return rows[0]
-
     def details(self, run: str, *, inline: bool = False) -> dict[str, Any]:
         """All that the run's page shows, with its pictures in it or their addresses. Raises `Problem`, `LogError`."""
         record = self.read(run)
